@@ -1,0 +1,64 @@
+# Two commands for everybody: `make run` and `make test`. Each sets up what it needs in .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+# The locks are whole, so nothing is resolved anew while they are installed.
+LOCKED := $(PIP) --no-deps
+COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotate --universal --python-version 3.11
+export FOOTNOTE_DATA_DIR ?= data
+
+.PHONY: help run test check bench faults lock clean
+
+help:
+	@echo "make run    set up and start the service with the sample corpus"
+	@echo "make test   set up and run the tests"
+	@echo "make check  the gates: format, lint, types, imports"
+	@echo "make bench  every benchmark (reads DATA=../shared/data)"
+	@echo "make faults the long rounds of kills and races"
+	@echo "make lock   resolve requirements/*.txt anew from pyproject.toml"
+
+$(VENV)/.run: requirements/run.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(LOCKED) -r requirements/run.txt
+	$(LOCKED) --no-build-isolation --editable .
+	@touch $@
+
+# Other sentence-transformers models need torch; only a CPU build is ever installed. Where none can be had, the tests of
+# those models are skipped, and say so.
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt requirements/models.txt
+	$(LOCKED) -r requirements/dev.txt
+	if $(PIP) 'torch==2.13.0+cpu'; \
+	then $(LOCKED) -r requirements/models.txt; \
+	else echo "no CPU build of torch 2.13.0 here: tests of other models will be skipped"; fi
+	@touch $@
+
+run: $(VENV)/.run
+	@test -e "$$FOOTNOTE_DATA_DIR/.sample" || \
+	{ $(BIN)/footnote ingest samples && touch "$$FOOTNOTE_DATA_DIR/.sample"; }
+	@exec $(BIN)/footnote serve
+
+test: $(VENV)/.dev
+	$(BIN)/pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.all $(if $(DATA),--data $(DATA))
+
+faults: $(VENV)/.dev
+	FOOTNOTE_FAULT_ROUNDS=long $(BIN)/pytest tests/faults --timeout 3600
+
+lock:
+	$(PIP) uv==0.13.9
+	$(COMPILE) --override requirements/overrides.txt -o requirements/run.txt
+	$(COMPILE) --override requirements/overrides.txt --extra dev -c requirements/run.txt -o requirements/dev.txt
+	$(COMPILE) --override requirements/overrides-models.txt --extra dev --extra models --extra int8 \
+	  -c requirements/dev.txt -o requirements/models.txt
+
+clean:
+	rm -rf $(VENV) build *.egg-info

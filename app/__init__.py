@@ -1,0 +1,1 @@
+"""The query service and the kernel that all share."""

@@ -1,0 +1,1 @@
+"""Routers, request and response schemas, problem responses; they call use cases, never an adapter."""

@@ -1,0 +1,139 @@
+"""What requests share, and one request's way to it: a caller is known before anything is done for it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.responses import Response
+
+from app.api import problems, replies
+from app.api.compute import Compute
+from app.api.metrics import Metrics
+from app.bootstrap import Services
+from app.domain.access import Principal
+from app.domain.errors import UnauthenticatedError
+from app.gateway.idempotency import MAX_NAME_CHARS, Idempotency, Reply
+from app.settings import Settings
+
+T = TypeVar("T")
+_KEY_NAME = re.compile(rf"[\x21-\x7e]{{1,{MAX_NAME_CHARS}}}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What lives as long as the application."""
+
+    settings: Settings
+    services: Services
+    compute: Compute
+    metrics: Metrics
+    idempotency: Idempotency
+    stopping: asyncio.Event  # set when the process is asked to stop: what waits for a job waits no longer
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request with a key, which is looked up in the same thread that then does the work."""
+
+    request: Request
+    house: House
+    secret: str
+
+    @property
+    def request_id(self) -> str | None:
+        """The request's id."""
+        return problems.request_id_of(self.request)
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks, once a first `run` has found it out."""
+        found = self.request.scope["footnote.principal"]
+        assert isinstance(found, Principal)  # noqa: S101 - for the type checker: `run` put it there
+        return found
+
+    async def run(self, work: Callable[[Principal], T], *, admitted: bool = False) -> T:
+        """What `work` gives for the caller; one hop to a thread.
+
+        Args:
+            work: synchronous; it is given who asks.
+            admitted: a later step of this request; see Compute.run.
+
+        Raises:
+            UnauthenticatedError: the key is unknown, revoked or expired.
+        """
+
+        def step() -> T:
+            principal = self.house.services.keys.authenticate(self.secret)
+            self.request.scope["footnote.principal"] = principal
+            return work(principal)
+
+        return await self.house.compute.run(step, admitted=admitted)
+
+    async def require_principal(self) -> Principal:
+        """Who asks, where a request is long and strangers are to be turned away before it is read."""
+        return await self.run(lambda principal: principal)
+
+    def idempotency_key(self) -> str | None:
+        """The request's Idempotency-Key.
+
+        Raises:
+            BadHeaderError: not 1 to 255 printable ASCII characters.
+        """
+        name = self.request.headers.get("idempotency-key")
+        if name is not None and not _KEY_NAME.fullmatch(name):
+            raise problems.BadHeaderError(
+                f"an Idempotency-Key has 1 to {MAX_NAME_CHARS} printable ASCII characters", code="bad_idempotency_key"
+            )
+        return name
+
+    def fingerprint(self, content: bytes) -> str:
+        """Of this request; `content` is what its body says."""
+        url = self.request.url
+        parts = (self.request.method, url.path, url.query)
+        return hashlib.sha256("\n".join(parts).encode("utf-8", "replace") + b"\n" + content).hexdigest()
+
+    def once(self, principal: Principal, content: bytes, work: Callable[[], Reply]) -> Reply:
+        """Carry out `work` once for this request's Idempotency-Key; `content` is what its body says."""
+        return self.house.idempotency.once(principal, self.idempotency_key(), self.fingerprint(content), work)
+
+
+credentials_of = HTTPBearer(auto_error=False, scheme_name="key", description="An API key: `fn_...`")
+
+
+async def house_of(request: Request) -> House:
+    """What the application holds; a problem before it has started and after it has stopped.
+
+    This and `caller` are async, though they wait for nothing: FastAPI sends others to a thread.
+    """
+    house = getattr(request.app.state, "house", None)
+    if not isinstance(house, House):
+        raise problems.NotReadyError("the service is starting or stopping")
+    return house
+
+
+async def caller(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(credentials_of)]
+) -> Call:
+    """The request as one with a key, or UnauthenticatedError."""
+    if credentials is None or not credentials.credentials:
+        raise UnauthenticatedError("this takes an API key: Authorization: Bearer fn_...")
+    return Call(request=request, house=await house_of(request), secret=credentials.credentials)
+
+
+def stored(reply: Reply) -> Response:
+    """The response for a reply that an Idempotency-Key may have kept."""
+    headers = {"Location": reply.location} if reply.location else {}
+    if reply.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return replies.text(reply.body, status=reply.status, headers=headers)
+
+
+Caller = Annotated[Call, Depends(caller)]
+TheHouse = Annotated[House, Depends(house_of)]

@@ -1,0 +1,74 @@
+"""What Prometheus reads: requests, stage timings, items by state, the queue, the index, the process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from app.domain.jobs import JobKind, JobState
+
+_REQUEST_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.09, 0.2, 0.4, 1.0, 2.5, 10.0, 60.0)
+_STAGE_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 120.0)
+
+
+class Metrics:
+    """Counters of one process, in a registry of its own; an `app.domain.events.Observer`."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "footnote_requests", "Requests answered", ("method", "route", "status"), registry=self.registry
+        )
+        self._request_seconds = Histogram(
+            "footnote_request_seconds",
+            "Time to answer a request",
+            ("method", "route"),
+            buckets=_REQUEST_SECONDS,
+            registry=self.registry,
+        )
+        self._stage_seconds = Histogram(
+            "footnote_stage_seconds", "Time of a stage", ("stage",), buckets=_STAGE_SECONDS, registry=self.registry
+        )
+        self._stage_units = Counter(
+            "footnote_stage_units", "Units a stage dealt with", ("stage",), registry=self.registry
+        )
+        self._ended = Counter(
+            "footnote_items_ended", "Items that came to a state", ("kind", "state", "code"), registry=self.registry
+        )
+        self._items = Gauge("footnote_items", "Items by kind and state", ("kind", "state"), registry=self.registry)
+        self._threads = Gauge("footnote_request_threads", "Request work by state", ("state",), registry=self.registry)
+        self._index = Gauge("footnote_index", "Size of the index", ("unit",), registry=self.registry)
+        ProcessCollector(namespace="footnote", registry=self.registry)  # memory, CPU, open files
+
+    def stage(self, name: str, seconds: float, units: int) -> None:
+        """See Observer."""
+        self._stage_seconds.labels(name).observe(seconds)
+        self._stage_units.labels(name).inc(units)
+
+    def item(self, kind: JobKind, state: JobState, code: str | None) -> None:
+        """See Observer."""
+        self._ended.labels(kind.value, state.value, code or "").inc()
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """A request was answered; `route` is the template, never the path."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._request_seconds.labels(method, route).observe(seconds)
+
+    def page(
+        self,
+        *,
+        items: Mapping[tuple[JobKind, JobState], int],
+        index: Mapping[str, int],
+        running: int,
+        waiting: int,
+    ) -> bytes:
+        """Everything in Prometheus' text format, with these figures of this moment."""
+        for kind in JobKind:
+            for state in JobState:
+                self._items.labels(kind.value, state.value).set(items.get((kind, state), 0))
+        for unit, count in index.items():
+            self._index.labels(unit).set(count)
+        self._threads.labels("running").set(running)
+        self._threads.labels("waiting").set(waiting)
+        return generate_latest(self.registry)

@@ -1,0 +1,250 @@
+"""The product's things as JSON, in the shapes of `schemas`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from app.answering.search import Explanation, SearchHit, SearchResult
+from app.documents.add import Accepted
+from app.documents.catalogue import Slice
+from app.domain.access import Key, Workspace
+from app.domain.documents import Chunk, Collection, Deletion, Document, Version, VersionState
+from app.domain.jobs import Failure, Item, Job, JobKind, Warning_
+
+Json = dict[str, Any]
+
+
+def moment(value: dt.datetime) -> str:
+    """A time as RFC 3339 in UTC."""
+    return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+def _moment(value: dt.datetime | None) -> str | None:
+    return None if value is None else moment(value)
+
+
+def _id(value: uuid.UUID | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def collection(each: Collection, documents: int | None = None) -> Json:
+    """A collection; `documents` is None where they were not counted."""
+    return {
+        "id": str(each.id),
+        "name": each.name,
+        "description": each.description,
+        "documents": documents,
+        "created_at": moment(each.created_at),
+        "updated_at": moment(each.updated_at),
+    }
+
+
+def document(each: Document, *, collection_name: str, state: VersionState, version: Version | None) -> Json:
+    """A document; `version` is the one that speaks for it."""
+    return {
+        "id": str(each.id),
+        "external_id": each.external_id,
+        "title": each.title,
+        "collection": collection_name,
+        "media_type": version.media_type if version else None,
+        "size_bytes": version.size_bytes if version else None,
+        "metadata": each.metadata,
+        "readers": list(each.readers),
+        "live_version_id": _id(each.live_version_id),
+        "state": state.value,
+        "created_at": moment(each.created_at),
+        "updated_at": moment(each.updated_at),
+    }
+
+
+def version(each: Version) -> Json:
+    """A version."""
+    return {
+        "id": str(each.id),
+        "seq": each.seq,
+        "sha256": each.sha256,
+        "size_bytes": each.size_bytes,
+        "pages": each.pages,
+        "chunks": each.chunks,
+        "state": each.state.value,
+        "created_at": moment(each.created_at),
+    }
+
+
+def text(piece: Slice) -> Json:
+    """A piece of a text."""
+    return {
+        "version_id": str(piece.version_id),
+        "text": piece.text,
+        "start": piece.start,
+        "end": piece.end,
+        "total_chars": piece.total_chars,
+        "pages": [{"page": each.number, "start": each.start, "end": each.end} for each in piece.pages],
+    }
+
+
+def chunk(each: Chunk) -> Json:
+    """A passage."""
+    return {
+        "id": str(each.id),
+        "version_id": str(each.version_id),
+        "ordinal": each.ordinal,
+        "page": each.page,
+        "start": each.start,
+        "end": each.end,
+        "headings": list(each.headings),
+        "text": each.text,
+    }
+
+
+def deletion(each: Deletion) -> Json:
+    """A receipt."""
+    return {
+        "document_id": str(each.document_id),
+        "job_id": _id(each.job_id),
+        "requested_at": moment(each.requested_at),
+        "finished_at": _moment(each.finished_at),
+        "rows": each.rows,
+        "chunks": each.chunks,
+        "vectors": each.vectors,
+        "bytes": each.bytes,
+        "bytes_reclaimed": each.bytes_reclaimed,
+    }
+
+
+def accepted(each: Accepted) -> Json:
+    """What became of an upload."""
+    return {
+        "document_id": str(each.document.id),
+        "version_id": str(each.version.id),
+        "job_id": _id(each.job.id if each.job else None),
+        "state": each.version.state.value,
+        "outcome": each.outcome.value,
+    }
+
+
+def job(
+    each: Job,
+    *,
+    collection_name: str | None,
+    queue_position: int | None = None,
+    stage: tuple[str | None, int, int | None] = (None, 0, None),
+) -> Json:
+    """A job; `stage` is that of its only item, with units done and in all."""
+    name, units_done, units_total = stage
+    if each.kind is JobKind.INGEST and name is not None:
+        progress: Json = {"done": units_done, "failed": 0, "total": units_total, "unit": "chunks"}
+    else:
+        progress = {"done": each.done, "failed": each.failed, "total": each.total, "unit": "documents"}
+    return {
+        "id": str(each.id),
+        "kind": each.kind.value,
+        "state": each.state.value,
+        "stage": name,
+        "progress": progress,
+        "retry_of": _id(each.retry_of),
+        "queue_position": queue_position,
+        "document_id": _id(each.document_id),
+        "collection": collection_name,
+        "created_at": moment(each.created_at),
+        "started_at": _moment(each.started_at),
+        "finished_at": _moment(each.finished_at),
+        "warnings": _warnings(each.warnings),
+        "error": _failure(each.error),
+    }
+
+
+def item(each: Item) -> Json:
+    """One document of a job."""
+    unit = "documents" if each.kind in (JobKind.PURGE, JobKind.REFRESH) else "chunks"
+    return {
+        "id": str(each.id),
+        "line": each.ordinal + 1,
+        "document_id": _id(each.document_id),
+        "version_id": _id(each.version_id),
+        "state": each.state.value,
+        "stage": each.stage.value,
+        "progress": {"done": each.units_done, "failed": 0, "total": each.units_total, "unit": unit},
+        "failures": each.failures,
+        "warnings": _warnings(each.warnings),
+        "error": _failure(each.error),
+    }
+
+
+def _warnings(warnings: Sequence[Warning_]) -> list[Json]:
+    return [{"code": each.code, "message": each.message, "page": each.page} for each in warnings]
+
+
+def _failure(failure: Failure | None) -> Json | None:
+    if failure is None:
+        return None
+    return {"code": failure.code, "message": failure.message, "retryable": failure.retryable}
+
+
+def key(each: Key) -> Json:
+    """A key without its secret, which nobody knows."""
+    return {
+        "id": str(each.id),
+        "name": each.name,
+        "prefix": each.prefix,
+        "role": each.role.value,
+        "user": each.user,
+        "groups": list(each.groups),
+        "created_at": moment(each.created_at),
+        "expires_at": _moment(each.expires_at),
+        "revoked_at": _moment(each.revoked_at),
+    }
+
+
+def workspace(each: Workspace) -> Json:
+    """A workspace."""
+    return {"id": str(each.id), "name": each.name, "created_at": moment(each.created_at)}
+
+
+def search(result: SearchResult, *, explain: bool) -> Json:
+    """Hits, and how they were found where that was asked."""
+    body: Json = {"hits": [_hit(each, explain=explain) for each in result.hits]}
+    if explain:
+        body["explanation"] = _explanation(result.explanation)
+        body["timings_ms"] = dict(result.timings_ms)
+    return body
+
+
+def _hit(found: SearchHit, *, explain: bool) -> Json:
+    passage, parent = found.hit.chunk, found.hit.document
+    shown: Json = {
+        "chunk_id": str(found.hit.chunk_id),
+        "document_id": str(parent.id),
+        "external_id": parent.external_id,
+        "version_id": str(passage.version_id),
+        "title": parent.title,
+        "text": passage.text,
+        "score": found.fused.score,
+        "page": passage.page,
+        "start": passage.start,
+        "end": passage.end,
+        "headings": list(passage.headings),
+    }
+    if explain:
+        shown["explain"] = {
+            "dense_rank": found.fused.dense_rank,
+            "dense_score": found.fused.dense_score,
+            "sparse_rank": found.fused.sparse_rank,
+            "sparse_score": found.fused.sparse_score,
+        }
+    return shown
+
+
+def _explanation(each: Explanation) -> Json:
+    return {
+        "mode": each.mode.value,
+        "depth": each.depth,
+        "dense_found": each.dense_found,
+        "sparse_found": each.sparse_found,
+        "refills": each.refills,
+        "excluded_versions": each.excluded_versions,
+        "removed": {reason.value: count for reason, count in each.removed.items()},
+    }

@@ -1,0 +1,104 @@
+"""Jobs."""
+
+from __future__ import annotations
+
+import uuid
+
+from fastapi import APIRouter, Response
+
+from app.api import paging, replies, represent, schemas, waiting
+from app.api.house import Caller, stored
+from app.api.problems import responses
+from app.domain.access import Principal
+from app.domain.jobs import JobState
+from app.gateway.idempotency import Reply
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.get("", summary="List jobs", response_model=schemas.JobList, responses=responses())
+async def index(
+    call: Caller,
+    state: schemas.JobStateName | None = None,
+    limit: paging.Limit = 50,
+    after: paging.After = None,
+) -> Response:
+    """Jobs that the caller may see, newest first."""
+    start = paging.after_id(after)
+    wanted = JobState(state) if state else None
+
+    def work(principal: Principal) -> represent.Json:
+        rows = call.house.services.jobs.page(principal, state=wanted, after=start, limit=limit + 1)
+        return paging.page(
+            rows,
+            limit,
+            shown=lambda row: waiting.show(call.house, principal, row),
+            cursor=lambda row: str(row.id),
+        )
+
+    return replies.of(await call.run(work))
+
+
+@router.get("/{job_id}", summary="Show a job", response_model=schemas.JobView, responses=responses(404))
+async def show(call: Caller, job_id: uuid.UUID) -> Response:
+    """One job, as far as it has come."""
+
+    def work(principal: Principal) -> represent.Json:
+        job, position = call.house.services.jobs.get(principal, job_id)
+        return waiting.show(call.house, principal, job, queue_position=position)
+
+    return replies.of(await call.run(work))
+
+
+@router.get("/{job_id}/items", summary="List a job's items", response_model=schemas.ItemList, responses=responses(404))
+async def items(
+    call: Caller,
+    job_id: uuid.UUID,
+    state: schemas.JobStateName | None = None,
+    limit: paging.Limit = 50,
+    after: paging.After = None,
+) -> Response:
+    """A job's documents, in order; of a batch, by line."""
+    last = paging.after_ordinal(after)
+    wanted = JobState(state) if state else None
+    rows = await call.run(
+        lambda principal: call.house.services.jobs.items(
+            principal, job_id, state=wanted, after_ordinal=last, limit=limit + 1
+        )
+    )
+    return replies.of(paging.page(rows, limit, shown=represent.item, cursor=lambda row: str(row.ordinal)))
+
+
+@router.post("/{job_id}/cancel", summary="Cancel a job", response_model=schemas.JobView, responses=responses(404, 409))
+async def cancel(call: Caller, job_id: uuid.UUID) -> Response:
+    """Stop what has not ended; what is done stays."""
+
+    def work(principal: Principal) -> Reply:
+        def stop() -> Reply:
+            job = call.house.services.jobs.cancel(principal, job_id)
+            return Reply(status=200, body=replies.dumps(waiting.show(call.house, principal, job)))
+
+        return call.once(principal, b"", stop)
+
+    return stored(await call.run(work))
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    summary="Try a job again",
+    response_model=schemas.JobView,
+    responses=responses(404, 409),
+)
+async def retry(call: Caller, job_id: uuid.UUID) -> Response:
+    """A new job for what failed or was cancelled; it names the old one."""
+
+    def work(principal: Principal) -> Reply:
+        def again() -> Reply:
+            job = call.house.services.jobs.retry(principal, job_id, request_id=call.request_id)
+            body = replies.dumps(waiting.show(call.house, principal, job))
+            return Reply(status=202, body=body, location=f"/v1/jobs/{job.id}")
+
+        return call.once(principal, b"", again)
+
+    return stored(await call.run(work))

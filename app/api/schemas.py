@@ -1,0 +1,480 @@
+"""What requests and replies look like. Requests are checked against these; replies are written by `represent`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+Metadata = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]},
+            "maxProperties": 64,
+            "description": "Flat: strings, numbers and booleans.",
+        }
+    ),
+]
+Readers = Annotated[
+    list[str],
+    Field(description="`*`, `user:NAME`, `group:NAME`", examples=[["group:finance", "user:ann"]]),
+]
+FilterJson = Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/Filter"})]
+
+JobStateName = Literal["queued", "running", "completed", "completed_with_warnings", "failed", "cancelled"]
+RoleName = Literal["admin", "editor", "reader"]
+MAX_ID_CHARS = 512
+
+
+class Request(BaseModel):
+    """A request body: JSON types are taken as they are, unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class CollectionBody(Request):
+    """A new collection."""
+
+    name: str = Field(description="1 to 64 letters, digits, `.`, `_`, `-`", examples=["handbook"])
+    description: str = ""
+
+
+class CollectionChange(Request):
+    """What is to change; what is left out stays."""
+
+    name: str | None = None
+    description: str | None = None
+
+
+class TextBody(Request):
+    """A document given as text."""
+
+    text: str | None = Field(None, examples=["Invoices are paid within 30 days."])
+    url: str | None = Field(None, description="not supported: this service fetches nothing")
+    format: Literal["text", "markdown"] = "text"
+    title: str | None = None
+    metadata: Metadata | None = None
+    readers: Readers | None = None
+
+
+class DocumentBody(TextBody):
+    """A document given as text, and where it goes."""
+
+    collection: str = Field(examples=["handbook"])
+    external_id: str | None = Field(None, description="your own name for it; a second upload replaces the first")
+
+
+class PutBody(TextBody):
+    """A document given as text, for the external id of the path."""
+
+    collection: str | None = Field(None, description="as in the query, or left out")
+
+
+class BatchLine(Request):
+    """One line of a batch."""
+
+    text: str
+    external_id: str | None = None
+    title: str | None = None
+    metadata: Metadata | None = None
+    readers: Readers | None = None
+
+
+class DocumentChange(Request):
+    """What is to change; what is left out stays. Nothing is embedded anew."""
+
+    title: str | None = None
+    metadata: Metadata | None = None
+    readers: Readers | None = None
+
+
+class SearchBody(Request):
+    """A search."""
+
+    query: str = Field(examples=["When are invoices paid?"])
+    collections: list[str] | None = Field(None, description="names; all of the workspace where left out")
+    filter: FilterJson | None = None
+    limit: int = Field(10, ge=1, le=200, description="hits, or documents where they are grouped")
+    mode: Literal["hybrid", "dense", "sparse"] = "hybrid"
+    group: Literal["document"] | None = Field(None, description="`document`: only the best hit of each")
+    explain: bool = False
+
+
+class KeyBody(Request):
+    """A new API key."""
+
+    name: str = Field(examples=["importer"])
+    role: RoleName
+    user: str | None = Field(None, description="opens documents with the reader `user:NAME`")
+    groups: list[str] = []
+    expires_at: Annotated[dt.datetime, Field(strict=False)] | None = None
+    workspace: str | None = Field(None, description="the caller's own where left out")
+
+
+class WorkspaceBody(Request):
+    """A new workspace."""
+
+    name: str = Field(examples=["team-b"])
+
+
+class Reply(BaseModel):
+    """A reply."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class FieldError(Reply):
+    """A part of a request that does not fit."""
+
+    loc: list[str]
+    message: str
+    type: str
+
+
+class RejectedLine(Reply):
+    """A line of a batch that did not go in."""
+
+    line: int = Field(description="from 1")
+    code: str
+    message: str
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457). `code` is stable; `detail` is for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str | None
+    errors: list[FieldError] | None = None
+    rejected: list[RejectedLine] | None = None
+
+
+class CollectionView(Reply):
+    """A collection."""
+
+    id: str
+    name: str
+    description: str
+    documents: int | None = Field(description="that the caller may read; null in lists")
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+class DocumentView(Reply):
+    """A document."""
+
+    id: str
+    external_id: str | None
+    title: str
+    collection: str
+    media_type: str | None
+    size_bytes: int | None
+    metadata: Metadata
+    readers: list[str]
+    live_version_id: str | None
+    state: Literal["pending", "live", "failed"]
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+class VersionView(Reply):
+    """One accepted upload of a document."""
+
+    id: str
+    seq: int = Field(description="order of acceptance, from 1")
+    sha256: str
+    size_bytes: int
+    pages: int | None
+    chunks: int | None
+    state: Literal["pending", "live", "superseded", "failed", "deleted"]
+    created_at: dt.datetime
+
+
+class PageSpan(Reply):
+    """Where a page stands in the text."""
+
+    page: int
+    start: int
+    end: int
+
+
+class TextView(Reply):
+    """A piece of a version's text; offsets count code points, or UTF-16 units where these were asked for."""
+
+    version_id: str
+    text: str
+    start: int
+    end: int
+    total_chars: int
+    pages: list[PageSpan]
+
+
+class ChunkView(Reply):
+    """A passage of the live version."""
+
+    id: str
+    version_id: str
+    ordinal: int
+    page: int | None
+    start: int
+    end: int
+    headings: list[str]
+    text: str
+
+
+class DeletionView(Reply):
+    """The receipt of a delete."""
+
+    document_id: str
+    job_id: str | None
+    requested_at: dt.datetime
+    finished_at: dt.datetime | None = Field(description="null while the purge is under way")
+    rows: int
+    chunks: int
+    vectors: int
+    bytes: int
+    bytes_reclaimed: int
+
+
+class Progress(Reply):
+    """How far a job has come, counted."""
+
+    done: int
+    failed: int
+    total: int | None = Field(description="null before it is known")
+    unit: Literal["chunks", "documents"]
+
+
+class JobWarning(Reply):
+    """Something to know of a job that went through."""
+
+    code: str
+    message: str
+    page: int | None
+
+
+class JobError(Reply):
+    """Why a job or an item failed."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+class JobView(Reply):
+    """A job."""
+
+    id: str
+    kind: Literal["ingest", "batch", "purge", "refresh"]
+    state: JobStateName
+    stage: str | None
+    progress: Progress
+    retry_of: str | None
+    queue_position: int | None
+    document_id: str | None
+    collection: str | None
+    created_at: dt.datetime
+    started_at: dt.datetime | None
+    finished_at: dt.datetime | None
+    warnings: list[JobWarning]
+    error: JobError | None
+
+
+class ItemView(Reply):
+    """One document of a job."""
+
+    id: str
+    line: int = Field(description="from 1; of a batch, its line")
+    document_id: str | None
+    version_id: str | None
+    state: JobStateName
+    stage: str
+    progress: Progress
+    failures: int
+    warnings: list[JobWarning]
+    error: JobError | None
+
+
+class AcceptedView(Reply):
+    """What became of an upload."""
+
+    document_id: str
+    version_id: str
+    job_id: str | None
+    state: str = Field(description="of the version")
+    outcome: Literal["accepted", "unchanged", "updated", "under_way"]
+    job: JobView | None = Field(None, description="with ?wait")
+
+
+class RemovedView(Reply):
+    """A delete that has hidden what it names; the job purges it."""
+
+    document_id: str | None
+    job_id: str
+    state: Literal["deleted"]
+    job: JobView | None = Field(None, description="with ?wait")
+
+
+class BatchView(Reply):
+    """What became of a batch."""
+
+    job_id: str
+    accepted: int
+    rejected: list[RejectedLine] = Field(description="the first 1,000")
+    rejected_total: int
+    job: JobView | None = Field(None, description="with ?wait")
+
+
+class HitExplanation(Reply):
+    """Where each side ranked a hit."""
+
+    dense_rank: int | None
+    dense_score: float | None
+    sparse_rank: int | None
+    sparse_score: float | None
+
+
+class HitView(Reply):
+    """A passage: `text` is exactly characters [start, end) of the version's text."""
+
+    chunk_id: str
+    document_id: str
+    external_id: str | None
+    version_id: str
+    title: str
+    text: str
+    score: float
+    page: int | None
+    start: int
+    end: int
+    headings: list[str]
+    explain: HitExplanation | None = None
+
+
+class ExplanationView(Reply):
+    """How a result came about."""
+
+    mode: Literal["hybrid", "dense", "sparse"]
+    depth: int
+    dense_found: int
+    sparse_found: int
+    refills: int
+    excluded_versions: int
+    removed: dict[str, int]
+
+
+class SearchView(Reply):
+    """Hits, best first."""
+
+    hits: list[HitView]
+    explanation: ExplanationView | None = None
+    timings_ms: dict[str, float] | None = None
+
+
+class KeyView(Reply):
+    """An API key; its secret is not kept."""
+
+    id: str
+    name: str
+    prefix: str
+    role: RoleName
+    user: str | None
+    groups: list[str]
+    created_at: dt.datetime
+    expires_at: dt.datetime | None
+    revoked_at: dt.datetime | None
+
+
+class NewKeyView(KeyView):
+    """A new API key."""
+
+    secret: str = Field(description="shown this once")
+
+
+class WorkspaceView(Reply):
+    """A workspace."""
+
+    id: str
+    name: str
+    created_at: dt.datetime
+
+
+class Listing(Reply):
+    """A page of a list; `next` is the next `after`."""
+
+    has_more: bool
+    next: str | None
+
+
+class CollectionList(Listing):
+    """Collections."""
+
+    data: list[CollectionView]
+
+
+class DocumentList(Listing):
+    """Documents."""
+
+    data: list[DocumentView]
+
+
+class VersionList(Listing):
+    """Versions, newest first."""
+
+    data: list[VersionView]
+
+
+class ChunkList(Listing):
+    """Chunks, in the order of the text."""
+
+    data: list[ChunkView]
+
+
+class JobList(Listing):
+    """Jobs, newest first."""
+
+    data: list[JobView]
+
+
+class ItemList(Listing):
+    """Items of a job, in order."""
+
+    data: list[ItemView]
+
+
+class KeyList(Listing):
+    """Keys."""
+
+    data: list[KeyView]
+
+
+class WorkspaceList(Listing):
+    """Workspaces."""
+
+    data: list[WorkspaceView]
+
+
+class Health(Reply):
+    """The state of the service and, where asked, of its parts: null where a part is well."""
+
+    status: str
+    parts: dict[str, str | None] | None = None
+
+
+REQUESTS: tuple[type[Request], ...] = (
+    CollectionBody,
+    CollectionChange,
+    DocumentBody,
+    PutBody,
+    BatchLine,
+    DocumentChange,
+    SearchBody,
+    KeyBody,
+    WorkspaceBody,
+)

@@ -1,0 +1,1 @@
+"""Tables, engine, unit of work and repositories: all SQL is here."""

@@ -1,0 +1,123 @@
+"""Chunks in SQL."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from app.db.documents import document_of
+from app.db.engine import upsert
+from app.db.repository import Repository, Row, batches
+from app.db.tables import chunk as table
+from app.db.tables import collection, document, version
+from app.domain.documents import Chunk, Document
+from app.domain.repositories import Hit
+
+
+class SqlChunks(Repository):
+    """Implements `app.domain.repositories.Chunks`, which says what each method promises."""
+
+    def add(self, document_id: uuid.UUID, chunks: Sequence[Chunk]) -> None:
+        """Insert; a chunk that is there already is the same one and stays."""
+        rows = [
+            {
+                "id": chunk.id,
+                "index_id": chunk.index_id,
+                "version_id": chunk.version_id,
+                "document_id": document_id,
+                "ordinal": chunk.ordinal,
+                "start": chunk.start,
+                "end": chunk.end,
+                "page": chunk.page,
+                "headings": chunk.headings,
+                "text": chunk.text,
+            }
+            for chunk in chunks
+        ]
+        if rows:
+            self.connection.execute(upsert(self.connection, table).on_conflict_do_nothing(), rows)
+
+    def remove(self, version_ids: Sequence[uuid.UUID], *, index_id: uuid.UUID | None = None) -> int:
+        """Delete the chunks of versions, of one build or of all."""
+        removed = 0
+        for some in batches(version_ids):
+            statement = table.delete().where(table.c.version_id.in_(some))
+            if index_id is not None:
+                statement = statement.where(table.c.index_id == index_id)
+            removed += self.connection.execute(statement).rowcount
+        return removed
+
+    def of_version(self, version_id: uuid.UUID, index_id: uuid.UUID, *, first: int, limit: int) -> list[Chunk]:
+        """A version's chunks with ordinal >= first, in order."""
+        query = (
+            sa.select(table)
+            .where(table.c.version_id == version_id, table.c.index_id == index_id, table.c.ordinal >= first)
+            .order_by(table.c.ordinal)
+            .limit(limit)
+        )
+        return [_chunk(row) for row in self.connection.execute(query)]
+
+    def count(self, version_id: uuid.UUID, index_id: uuid.UUID) -> int:
+        """How many a version has."""
+        query = (
+            sa.select(sa.func.count())
+            .select_from(table)
+            .where(table.c.version_id == version_id, table.c.index_id == index_id)
+        )
+        return int(self.connection.execute(query).scalar_one())
+
+    def hits(self, workspace_id: uuid.UUID, chunk_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Hit]:
+        """Chunks with their documents, by chunk id.
+
+        Chunks first, then their documents, each document once however many of its chunks were hit: both see the one
+        state that a reading unit shows. As one join SQLite, left to choose, begins with every document of the workspace
+        (measured: 140 ms for 100 chunks among 1,000 documents).
+        """
+        rows: list[Row] = []
+        for some in batches(chunk_ids):
+            rows += self.connection.execute(sa.select(table).where(table.c.id.in_(some))).all()
+        owners = self._owners(workspace_id, list(dict.fromkeys(row.document_id for row in rows)))
+        found: dict[uuid.UUID, Hit] = {}
+        for row in rows:
+            if row.document_id in owners:
+                owner, index_id = owners[row.document_id]
+                live = owner.live_version_id == row.version_id and index_id == row.index_id
+                found[row.id] = Hit(chunk=_chunk(row), chunk_id=row.id, document=owner, live=live)
+        return found
+
+    def _owners(
+        self, workspace_id: uuid.UUID, document_ids: Sequence[uuid.UUID]
+    ) -> dict[uuid.UUID, tuple[Document, uuid.UUID | None]]:
+        """Documents of the workspace, each with the index that answers for it: None where it is deleted."""
+        answers = sa.and_(document.c.deleted_at.is_(None), collection.c.deleted_at.is_(None))
+        owners: dict[uuid.UUID, tuple[Document, uuid.UUID | None]] = {}
+        for some in batches(document_ids):
+            query = (
+                sa.select(document, sa.case((answers, collection.c.live_index_id)).label("index_id"))
+                .join(collection, collection.c.id == document.c.collection_id)
+                .where(document.c.id.in_(some))
+            )
+            for row in self.connection.execute(query).all():
+                if row.workspace_id == workspace_id:
+                    owners[row.id] = (document_of(row), row.index_id)
+        return owners
+
+    def total(self) -> int:
+        """Chunks of all versions marked live, by the counts in their rows."""
+        query = sa.select(sa.func.sum(version.c.chunks)).where(version.c.state == sa.literal_column("'live'"))
+        return int(self.connection.execute(query).scalar_one() or 0)
+
+
+def _chunk(row: Row) -> Chunk:
+    return Chunk(
+        index_id=row.index_id,
+        version_id=row.version_id,
+        ordinal=row.ordinal,
+        start=row.start,
+        end=row.end,
+        page=row.page,
+        headings=tuple(row.headings),
+        text=row.text,
+    )

@@ -1,0 +1,163 @@
+"""Collections and their indexes in SQL."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from app.db.errors import conflict
+from app.db.repository import Repository, Row, batches, behind
+from app.db.tables import collection as table
+from app.db.tables import collection_index, document
+from app.domain.documents import Collection, Fingerprints, Index
+
+_INDEX = [column.label(f"index_{column.name}") for column in collection_index.c]
+
+
+class SqlCollections(Repository):
+    """Implements `app.domain.repositories.Collections`, which says what each method promises."""
+
+    def add(self, collection: Collection, index: Index) -> None:
+        """Insert both."""
+        with conflict(f"a collection named {collection.name!r} exists already"):
+            self.connection.execute(
+                table.insert().values(
+                    id=collection.id,
+                    workspace_id=collection.workspace_id,
+                    name=collection.name,
+                    description=collection.description,
+                    live_index_id=collection.live_index_id,
+                    created_at=collection.created_at,
+                    updated_at=collection.updated_at,
+                )
+            )
+        self.connection.execute(
+            collection_index.insert().values(
+                id=index.id,
+                workspace_id=index.workspace_id,
+                collection_id=index.collection_id,
+                chunker=index.fingerprints.chunker,
+                dense=index.fingerprints.dense,
+                sparse=index.fingerprints.sparse,
+                dimensions=index.dimensions,
+                created_at=index.created_at,
+            )
+        )
+
+    def get(self, workspace_id: uuid.UUID, collection_id: uuid.UUID) -> Collection | None:
+        """One by id."""
+        return self._one(table.c.workspace_id == workspace_id, table.c.id == collection_id)
+
+    def by_name(self, workspace_id: uuid.UUID, name: str) -> Collection | None:
+        """One by name."""
+        return self._one(table.c.workspace_id == workspace_id, table.c.name == name)
+
+    def _one(self, *conditions: sa.ColumnElement[bool]) -> Collection | None:
+        query = sa.select(table).where(table.c.deleted_at.is_(None), *conditions)
+        row = self.first(self.locked(query, table))
+        return None if row is None else _collection(row)
+
+    def named(self, workspace_id: uuid.UUID, names: Sequence[str] | None) -> list[tuple[Collection, Index]]:
+        """Collections with their live index."""
+        query = (
+            sa.select(table, *_INDEX)
+            .join(collection_index, collection_index.c.id == table.c.live_index_id)
+            .where(table.c.workspace_id == workspace_id, table.c.deleted_at.is_(None))
+            .order_by(table.c.id)
+        )
+        if names is not None:
+            query = query.where(table.c.name.in_(names))
+        return [(_collection(row), _index(row)) for row in self.connection.execute(query)]
+
+    def page(self, workspace_id: uuid.UUID, *, after: uuid.UUID | None, limit: int) -> list[Collection]:
+        """A workspace's collections, in pages."""
+        query = (
+            sa.select(table)
+            .where(table.c.workspace_id == workspace_id, table.c.deleted_at.is_(None), behind(table.c.id, after))
+            .order_by(table.c.id)
+            .limit(limit)
+        )
+        return [_collection(row) for row in self.connection.execute(query)]
+
+    def update(self, collection: Collection) -> None:
+        """Write name, description, updated_at."""
+        with conflict(f"a collection named {collection.name!r} exists already"):
+            self.change(
+                table.update()
+                .where(table.c.id == collection.id, table.c.deleted_at.is_(None))
+                .values(name=collection.name, description=collection.description, updated_at=collection.updated_at),
+                "collection",
+            )
+
+    def index(self, index_id: uuid.UUID) -> Index | None:
+        """One index by id."""
+        row = self.first(sa.select(*_INDEX).where(collection_index.c.id == index_id))
+        return None if row is None else _index(row)
+
+    def live_index(self, collection_id: uuid.UUID) -> Index | None:
+        """The live index of a collection, a deleted one's too."""
+        row = self.first(
+            sa.select(*_INDEX)
+            .join(table, table.c.live_index_id == collection_index.c.id)
+            .where(table.c.id == collection_id)
+        )
+        return None if row is None else _index(row)
+
+    def spaces(self) -> list[tuple[Fingerprints, int]]:
+        """Fingerprints and dimensions of every index there is, each space once; of its chunkers the first by name."""
+        of_space = (collection_index.c.dense, collection_index.c.sparse, collection_index.c.dimensions)
+        query = (
+            sa.select(sa.func.min(collection_index.c.chunker).label("chunker"), *of_space)
+            .group_by(*of_space)
+            .order_by(*of_space)
+        )
+        return [
+            (Fingerprints(chunker=row.chunker, dense=row.dense, sparse=row.sparse), row.dimensions)
+            for row in self.connection.execute(query)
+        ]
+
+    def mark_deleted(self, workspace_id: uuid.UUID, collection_id: uuid.UUID, now: dt.datetime) -> None:
+        """Hide it; its name is free again."""
+        self.connection.execute(
+            table.update()
+            .where(table.c.workspace_id == workspace_id, table.c.id == collection_id, table.c.deleted_at.is_(None))
+            .values(deleted_at=now, updated_at=now)
+        )
+
+    def count_documents(self, collection_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+        """Undeleted documents of each."""
+        counts = dict.fromkeys(collection_ids, 0)
+        for some in batches(collection_ids):
+            query = (
+                sa.select(document.c.collection_id, sa.func.count())
+                .where(document.c.collection_id.in_(some), document.c.deleted_at.is_(None))
+                .group_by(document.c.collection_id)
+            )
+            counts.update((row[0], row[1]) for row in self.connection.execute(query))
+        return counts
+
+
+def _collection(row: Row) -> Collection:
+    return Collection(
+        id=row.id,
+        workspace_id=row.workspace_id,
+        name=row.name,
+        description=row.description,
+        live_index_id=row.live_index_id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _index(row: Row) -> Index:
+    return Index(
+        id=row.index_id,
+        workspace_id=row.index_workspace_id,
+        collection_id=row.index_collection_id,
+        fingerprints=Fingerprints(chunker=row.index_chunker, dense=row.index_dense, sparse=row.index_sparse),
+        dimensions=row.index_dimensions,
+        created_at=row.index_created_at,
+    )

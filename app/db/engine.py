@@ -1,0 +1,164 @@
+"""Engines for reading and for writing, and all that differs between databases."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import sqlite3
+from collections.abc import Callable
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.db.errors import translate, translating
+from app.db.fair_lock import FairLock
+from app.domain.errors import ConfigurationError
+
+Upsert = sqlite.Insert | postgresql.Insert
+_DECODER = json.JSONDecoder()
+_CACHE_KIB = 2048  # pages of one connection, of which there are a dozen; the system caches the file
+_JOURNAL_BYTES = 64 << 20  # what the write-ahead log is cut back to after a large transaction
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Engines:
+    """Connections that only read, connections that may write, and the border of a writing unit."""
+
+    reader: sa.Engine
+    writer: sa.Engine
+    writing: Callable[[], contextlib.AbstractContextManager[None]]  # held around one writing unit
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self.reader.dispose()
+        self.writer.dispose()
+
+
+def open_engines(url: str | pathlib.Path, *, pool_size: int, busy_timeout_seconds: float) -> Engines:
+    """Engines for a database URL, or for the path of an SQLite file. Connects to nothing yet.
+
+    Raises:
+        ConfigurationError: neither SQLite nor PostgreSQL.
+    """
+    parsed = sa.URL.create("sqlite", database=str(url)) if isinstance(url, pathlib.Path) else sa.make_url(url)
+    match parsed.get_backend_name():
+        case "sqlite":
+            return _sqlite_engines(parsed, pool_size, busy_timeout_seconds)
+        case "postgresql":
+            return _postgresql_engines(parsed, pool_size, busy_timeout_seconds)
+        case other:
+            raise ConfigurationError(f"the database is SQLite or PostgreSQL, not {other}")
+
+
+def upsert(connection: sa.Connection, table: sa.Table) -> Upsert:
+    """An INSERT that can say ON CONFLICT."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def _engine(url: sa.URL, *, pool_size: int, timeout_seconds: float, **options: Any) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=timeout_seconds,
+        json_serializer=_to_json,
+        hide_parameters=True,  # no document text in messages and logs
+        **options,
+    )
+    sa.event.listen(engine, "handle_error", translate)
+    return engine
+
+
+def _to_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _from_json(text: str) -> Any:
+    return _DECODER.raw_decode(text)[0]  # as json.loads, but without looking for blanks around what we wrote ourselves
+
+
+def _sqlite_engines(url: sa.URL, pool_size: int, busy_timeout_seconds: float) -> Engines:
+    """One writing connection beside `pool_size` that read; the driver's own transactions are turned off.
+
+    Left to itself the driver begins a transaction at the first write, so that two that read before they write lose an
+    update. Here a writing unit begins with BEGIN IMMEDIATE, a reading one with BEGIN, which shows one state of the
+    database until it ends and waits for no writer.
+    """
+    if url.database in (None, "", ":memory:"):
+        raise ConfigurationError("an SQLite database needs a file")
+    options: dict[str, Any] = {
+        "connect_args": {"timeout": busy_timeout_seconds, "isolation_level": None},
+        "json_deserializer": _from_json,
+    }
+    reader = _engine(url, pool_size=pool_size, timeout_seconds=busy_timeout_seconds, **options)
+    writer = _engine(url, pool_size=1, timeout_seconds=busy_timeout_seconds, **options)
+    for engine, begin, pragmas in (
+        (reader, "BEGIN", ("query_only = ON",)),
+        (
+            writer,
+            "BEGIN IMMEDIATE",
+            ("journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {_JOURNAL_BYTES}"),
+        ),
+    ):
+        common = ("foreign_keys = ON", f"cache_size = -{_CACHE_KIB}", "temp_store = MEMORY")
+        sa.event.listen(engine, "connect", _with_pragmas((*common, *pragmas)))
+        sa.event.listen(engine, "begin", _beginning_with(begin))
+    return Engines(reader=reader, writer=writer, writing=FairLock(timeout_seconds=busy_timeout_seconds).held)
+
+
+def _with_pragmas(pragmas: tuple[str, ...]) -> Callable[[sqlite3.Connection, object], None]:
+    def connected(connection: sqlite3.Connection, _record: object) -> None:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    return connected
+
+
+def _beginning_with(statement: str) -> Callable[[sa.Connection], None]:
+    def begun(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(statement)
+
+    return begun
+
+
+def _postgresql_engines(url: sa.URL, pool_size: int, timeout_seconds: float) -> Engines:
+    """Reading units see one state (REPEATABLE READ); writing units lock the rows that they are about to change."""
+    reader = _engine(
+        url, pool_size=pool_size, timeout_seconds=timeout_seconds, isolation_level="REPEATABLE READ", pool_pre_ping=True
+    ).execution_options(postgresql_readonly=True)
+    writer = _engine(
+        url, pool_size=pool_size, timeout_seconds=timeout_seconds, isolation_level="READ COMMITTED", pool_pre_ping=True
+    )
+    return Engines(reader=reader, writer=writer, writing=contextlib.nullcontext)
+
+
+def copy_sqlite(engine: sa.Engine, target: pathlib.Path) -> None:
+    """Write one consistent copy of an SQLite database that may be in use; what is committed meanwhile is not in it.
+
+    Raises:
+        ConfigurationError: not an SQLite database, or a folder that may not be written.
+        StorageFullError: no room for the copy.
+    """
+    if engine.dialect.name != "sqlite":
+        raise ConfigurationError("a backup of this kind is made of SQLite only; use pg_dump for PostgreSQL")
+    with (
+        translating(target),
+        engine.connect() as connection,
+        contextlib.closing(sqlite3.connect(target)) as copy,
+    ):
+        source = cast("sqlite3.Connection", connection.connection.driver_connection)
+        source.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE").close()  # one file, nothing beside it
+
+
+def check_sqlite(path: pathlib.Path) -> str | None:
+    """What is wrong with an SQLite file that nobody has open; None where nothing is."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            said: str = connection.execute("PRAGMA integrity_check").fetchone()[0]
+    except sqlite3.Error as error:
+        return str(error)
+    return None if said == "ok" else said

@@ -1,0 +1,174 @@
+"""Versions, and the notes on those that are hidden, in SQL."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from app.db.engine import upsert
+from app.db.errors import conflict
+from app.db.repository import Repository, Row, batches
+from app.db.tables import document, hidden_version
+from app.db.tables import version as table
+from app.domain.documents import Version, VersionState
+from app.domain.repositories import Hidden
+
+
+class SqlVersions(Repository):
+    """Implements `app.domain.repositories.Versions`, which says what each method promises."""
+
+    def add(self, version: Version) -> None:
+        """Insert."""
+        with conflict(f"the document has a version {version.seq} already"):
+            self.connection.execute(
+                table.insert().values(
+                    id=version.id,
+                    workspace_id=version.workspace_id,
+                    document_id=version.document_id,
+                    seq=version.seq,
+                    filename=version.filename,
+                    media_type=version.media_type,
+                    sha256=version.sha256,
+                    size_bytes=version.size_bytes,
+                    loader=version.loader,
+                    created_at=version.created_at,
+                    **_changeable(version),
+                )
+            )
+
+    def get(self, workspace_id: uuid.UUID, version_id: uuid.UUID) -> Version | None:
+        """One by id."""
+        query = sa.select(table).where(table.c.id == version_id, table.c.workspace_id == workspace_id)
+        row = self.first(self.locked(query, table))
+        return None if row is None else _version(row)
+
+    def of_document(self, document_id: uuid.UUID) -> list[Version]:
+        """All versions of a document, newest first."""
+        query = sa.select(table).where(table.c.document_id == document_id).order_by(table.c.seq.desc())
+        return [_version(row) for row in self.connection.execute(self.locked(query, table))]
+
+    def many(self, version_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Version]:
+        """Several by id."""
+        found: dict[uuid.UUID, Version] = {}
+        for some in batches(version_ids):
+            query = sa.select(table).where(table.c.id.in_(some)).order_by(table.c.id)
+            found.update((row.id, _version(row)) for row in self.connection.execute(self.locked(query, table)))
+        return found
+
+    def update(self, version: Version) -> None:
+        """Write state, title, metadata, readers, pages, text_chars, chunks."""
+        self.change(table.update().where(table.c.id == version.id).values(**_changeable(version)), "version")
+
+    def remove(self, version_id: uuid.UUID) -> None:
+        """Delete a version's row; its chunks go by their foreign key."""
+        owner = sa.select(table.c.document_id).where(table.c.id == version_id).scalar_subquery()
+        self.connection.execute(
+            document.update()
+            .where(document.c.id == owner, document.c.live_version_id == version_id)
+            .values(live_version_id=None)
+        )
+        self.connection.execute(table.delete().where(table.c.id == version_id))
+
+    def hide(
+        self, version_ids: Sequence[uuid.UUID], *, document_ids: Sequence[uuid.UUID], space: str, now: dt.datetime
+    ) -> None:
+        """Note that points of these may exist and must not be seen; `document_ids` are theirs, one each."""
+        rows = [
+            {"version_id": version_id, "document_id": document_id, "space": space, "hidden_at": now, "swept_at": None}
+            for version_id, document_id in zip(version_ids, document_ids, strict=True)
+        ]
+        if not rows:
+            return
+        insert = upsert(self.connection, hidden_version)
+        self.connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=[hidden_version.c.version_id],
+                set_={"space": insert.excluded.space, "hidden_at": insert.excluded.hidden_at, "swept_at": None},
+            ),
+            rows,
+        )
+
+    def unhide(self, version_id: uuid.UUID) -> None:
+        """The version is live now."""
+        self.connection.execute(hidden_version.delete().where(hidden_version.c.version_id == version_id))
+
+    def hidden_ids(self, space: str, *, limit: int) -> list[uuid.UUID]:
+        """Hidden versions whose points have not been swept; newest first."""
+        query = (
+            sa.select(hidden_version.c.version_id)
+            .where(hidden_version.c.space == space, hidden_version.c.swept_at.is_(None))
+            .order_by(hidden_version.c.hidden_at.desc(), hidden_version.c.version_id.desc())
+            .limit(limit)
+        )
+        return list(self.connection.execute(query).scalars())
+
+    def hidden_for_sweep(self, *, swept_before: dt.datetime, limit: int) -> list[Hidden]:
+        """Hidden versions that are not pending; those whose rows are gone are not."""
+        due = sa.or_(hidden_version.c.swept_at.is_(None), hidden_version.c.swept_at < swept_before)
+        settled = sa.or_(table.c.state.is_(None), table.c.state != VersionState.PENDING.value)
+        query = (
+            sa.select(hidden_version)
+            .outerjoin(table, table.c.id == hidden_version.c.version_id)
+            .where(due, settled)
+            .order_by(hidden_version.c.hidden_at, hidden_version.c.version_id)
+            .limit(limit)
+        )
+        return [_hidden(row) for row in self.connection.execute(query)]
+
+    def hidden_of(self, version_ids: Sequence[uuid.UUID]) -> list[Hidden]:
+        """The notes on these versions."""
+        notes: list[Hidden] = []
+        for some in batches(version_ids):
+            query = sa.select(hidden_version).where(hidden_version.c.version_id.in_(some))
+            notes += [_hidden(row) for row in self.connection.execute(query)]
+        return notes
+
+    def swept(self, version_ids: Sequence[uuid.UUID], *, now: dt.datetime, forget: bool) -> None:
+        """Points of these were removed."""
+        for some in batches(version_ids):
+            these = hidden_version.c.version_id.in_(some)
+            if forget:
+                self.connection.execute(hidden_version.delete().where(these))
+            else:
+                self.connection.execute(hidden_version.update().where(these).values(swept_at=now))
+
+
+def _changeable(version: Version) -> dict[str, object]:
+    return {
+        "state": version.state.value,
+        "title": version.title,
+        "metadata": version.metadata,
+        "readers": list(version.readers),
+        "pages": version.pages,
+        "text_chars": version.text_chars,
+        "chunks": version.chunks,
+    }
+
+
+def _version(row: Row) -> Version:
+    return Version(
+        id=row.id,
+        workspace_id=row.workspace_id,
+        document_id=row.document_id,
+        seq=row.seq,
+        state=VersionState(row.state),
+        filename=row.filename,
+        media_type=row.media_type,
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        loader=row.loader,
+        title=row.title,
+        metadata=row.metadata,
+        readers=tuple(row.readers),
+        pages=row.pages,
+        text_chars=row.text_chars,
+        chunks=row.chunks,
+        created_at=row.created_at,
+    )
+
+
+def _hidden(row: Row) -> Hidden:
+    return Hidden(version_id=row.version_id, document_id=row.document_id, space=row.space, swept_at=row.swept_at)

@@ -1,0 +1,1 @@
+"""Use cases over documents: add, replace, remove with receipt, catalogue, purge."""

@@ -1,0 +1,216 @@
+"""Remove from every store what is hidden already: the points, chunks, files and rows of what was deleted or replaced.
+
+Order within one document: points, files, rows, receipt. Each step may be repeated, so a purge that was cut off starts
+over; the rows go last, so what is left to remove is never forgotten.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import itertools
+import uuid
+from collections.abc import Iterator, Sequence
+
+from app.documents import remove
+from app.domain.documents import Deletion, Document, Version, VersionState
+from app.domain.jobs import Item, JobState, Stage
+from app.domain.leases import Lease, StoppingError
+from app.domain.ports import Clock, FileStore, VectorStore
+from app.domain.repositories import Database, LeaseProgress, Outcome, ReadWork
+from app.domain.vectors import Space
+
+_PAGE = 200  # documents of a collection that are purged in one go
+_SWEEP_PAGE = 500  # hidden versions a sweep takes at once
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Purge:
+    """Runs items of kind purge, and sweeps after replaced versions."""
+
+    database: Database
+    vectors: VectorStore
+    files: FileStore
+    clock: Clock
+    lease_seconds: float  # the longest that a worker which lost its lease can still be writing
+    kept_versions: int  # superseded versions of a document that keep original and text
+
+    def __call__(self, items: Sequence[Item], lease: Lease) -> None:
+        """Purge each item's document, or collection, and end the item."""
+        held = lease.held([item.id for item in items])
+        mine = [item for item in items if item.id in held]
+        with self.database.read() as work:
+            documents = [
+                work.documents.deleted(item.workspace_id, item.document_id)
+                for item in mine
+                if item.document_id is not None
+            ]
+        self._purge([document for document in documents if document is not None])
+        for item in mine:
+            if item.document_id is None:
+                self._purge_collection(item, lease)
+        now = self.clock.now()
+        with self.database.write() as work:
+            work.jobs.finish(
+                [Outcome(item_id=each.id, lease_token=each.lease_token, state=JobState.COMPLETED) for each in mine], now
+            )
+            work.jobs.settle(sorted({item.job_id for item in mine}), now)
+            work.commit()
+
+    def _purge_collection(self, item: Item, lease: Lease) -> None:
+        """Page through a deleted collection until no document is left; a repeat goes on where this stops."""
+        with self.database.read() as work:
+            job = work.jobs.get(item.workspace_id, item.job_id)
+            collection_id = job.collection_id if job else None
+            space = remove.space_of(work, collection_id) if collection_id else None
+            total = work.collections.count_documents([collection_id]).get(collection_id, 0) if collection_id else 0
+        done = 0
+        while collection_id is not None:
+            if lease.stopping():
+                raise StoppingError
+            now = self.clock.now()
+            with self.database.write() as work:
+                documents = work.documents.in_collection(collection_id, after=None, limit=_PAGE)
+                fresh = [document for document in documents if document.deleted_at is None]
+                remove.hide(work, fresh, space=space, job_id=item.job_id, now=now)
+                work.commit()
+            if not documents or not lease.held([item.id]):
+                return
+            self._purge(documents)
+            done += len(documents)
+            with self.database.write() as work:
+                report = LeaseProgress(
+                    item_id=item.id,
+                    lease_token=item.lease_token,
+                    stage=Stage.PURGE,
+                    units_done=done,
+                    units_total=max(total, done),
+                )
+                work.jobs.progress([report])
+                work.commit()
+
+    def _purge(self, documents: Sequence[Document]) -> None:
+        with self.database.read() as work:
+            versions = {document.id: work.versions.of_document(document.id) for document in documents}
+        vectors = self._remove_points([version for each in versions.values() for version in each])
+        sizes: dict[uuid.UUID, int] = {}
+        for document in documents:
+            keys = [key for version in versions[document.id] for key in (version.original_key, version.text_key)]
+            sizes[document.id] = self.files.delete(keys)
+        now = self.clock.now()
+        with self.database.write() as work:
+            for document in documents:
+                ids = [version.id for version in versions[document.id]]
+                chunks = work.chunks.remove(ids)
+                rows = work.documents.remove(document.id)
+                receipt = work.deletions.unfinished(document.id)
+                if receipt is not None:
+                    counts = (rows, chunks, sum(vectors.get(each, 0) for each in ids), sizes[document.id])
+                    work.deletions.update(_filled(receipt, counts, now))
+                work.versions.swept(ids, now=now, forget=False)
+            work.commit()
+
+    def _remove_points(self, versions: Sequence[Version]) -> dict[uuid.UUID, int]:
+        """Points removed by version."""
+        removed: dict[uuid.UUID, int] = {}
+        with self.database.read() as work:
+            hidden = work.versions.hidden_of([version.id for version in versions])
+            spaces = _spaces(work)
+        for note in hidden:
+            if note.space in spaces:
+                removed[note.version_id] = self.vectors.delete_versions(spaces[note.space], [note.version_id])
+        return removed
+
+    def sweep(self) -> int:
+        """Remove points and chunks of hidden versions that are not pending; gives how many versions were swept.
+
+        Each is swept twice: at once, and again when no worker that lost its lease can still be writing.
+        """
+        now = self.clock.now()
+        with self.database.read() as work:
+            notes = work.versions.hidden_for_sweep(
+                swept_before=now - dt.timedelta(seconds=2 * self.lease_seconds), limit=_SWEEP_PAGE
+            )
+            spaces = _spaces(work)
+        by_space: dict[str, list[uuid.UUID]] = {}
+        for note in notes:
+            by_space.setdefault(note.space, []).append(note.version_id)
+        for name, ids in by_space.items():
+            if name in spaces:
+                self.vectors.delete_versions(spaces[name], ids)
+        again = [note for note in notes if note.swept_at is not None]
+        with self.database.write() as work:
+            work.chunks.remove([note.version_id for note in notes])
+            first = [note.version_id for note in notes if note.swept_at is None]
+            work.versions.swept(first, now=now, forget=False)
+            work.versions.swept([note.version_id for note in again], now=now, forget=True)
+            work.commit()
+        for document_id in sorted({note.document_id for note in again}):
+            self._forget_old_versions(document_id)
+        return len(notes)
+
+    def _forget_old_versions(self, document_id: uuid.UUID) -> None:
+        """Drop originals and texts of versions past the number that is kept for old citations."""
+        with self.database.read() as work:
+            versions = work.versions.of_document(document_id)
+        replaced = [each for each in versions if each.state in (VersionState.SUPERSEDED, VersionState.FAILED)]
+        old = replaced[self.kept_versions :]
+        if not old:
+            return
+        self.files.delete([key for each in old for key in (each.original_key, each.text_key)])
+        with self.database.write() as work:
+            for version in old:
+                work.versions.remove(version.id)
+            work.commit()
+
+    def sweep_orphans(self, *, started_at: dt.datetime) -> int:
+        """Remove files whose version has no row: uploads that were cut off before their rows were written.
+
+        Only files of versions made before `started_at` are looked at; an upload in progress is younger.
+        """
+        orphans: list[str] = []
+        for keys in _pages(self.files.keys()):
+            by_id = {key: _version_id(key) for key in keys}
+            ids = [each for each in by_id.values() if each is not None and _made_at(each) < started_at]
+            with self.database.read() as work:
+                known = work.versions.many(ids)
+            wanted = set(ids) - set(known)
+            orphans += [key for key, each in by_id.items() if each in wanted]
+        self.files.delete(orphans)
+        return len(orphans)
+
+
+def _filled(receipt: Deletion, counts: tuple[int, int, int, int], now: dt.datetime) -> Deletion:
+    """The receipt with what this run removed added to what an earlier, cut-off one did."""
+    rows, chunks, vectors, size = counts
+    return dataclasses.replace(
+        receipt,
+        finished_at=now,
+        rows=receipt.rows + rows,
+        chunks=receipt.chunks + chunks,
+        vectors=receipt.vectors + vectors,
+        bytes=receipt.bytes + size,
+        bytes_reclaimed=receipt.bytes_reclaimed + size,
+    )
+
+
+def _spaces(work: ReadWork) -> dict[str, Space]:
+    pairs = work.collections.spaces()
+    return {each.space: Space(name=each.space, dimensions=dimensions) for each, dimensions in pairs}
+
+
+def _pages(keys: Iterator[str]) -> Iterator[list[str]]:
+    while page := list(itertools.islice(keys, _SWEEP_PAGE)):
+        yield page
+
+
+def _version_id(key: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(hex=key.rpartition("/")[2])
+    except ValueError:
+        return None
+
+
+def _made_at(version_id: uuid.UUID) -> dt.datetime:
+    """The moment in a UUID of version 7, RFC 9562."""
+    return dt.datetime.fromtimestamp((version_id.int >> 80) / 1000, tz=dt.UTC)

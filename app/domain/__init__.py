@@ -1,0 +1,1 @@
+"""What the product is about: entities, errors and ports. Standard library and numpy alone."""

@@ -1,0 +1,147 @@
+"""Collections, documents, their versions, and the chunks that are searched."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import uuid
+
+from app.domain.filters import Scalar
+
+CHUNK_NAMESPACE = uuid.UUID("6f1f3a52-6c1e-5f0e-9d58-3f1b6f0c7f11")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprints:
+    """What decides the content of an index; two builds with equal fingerprints are interchangeable."""
+
+    chunker: str
+    dense: str
+    sparse: str
+
+    @property
+    def space(self) -> str:
+        """The name of the physical vector collection that all indexes of this dense and sparse encoder share."""
+        return uuid.uuid5(CHUNK_NAMESPACE, f"{self.dense}\n{self.sparse}").hex
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """A named set of documents that are indexed alike."""
+
+    id: uuid.UUID
+    workspace_id: uuid.UUID
+    name: str
+    description: str
+    live_index_id: uuid.UUID
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """One build of a collection."""
+
+    id: uuid.UUID
+    workspace_id: uuid.UUID
+    collection_id: uuid.UUID
+    fingerprints: Fingerprints
+    dimensions: int
+    created_at: dt.datetime
+
+
+class VersionState(enum.StrEnum):
+    """Where one accepted upload stands."""
+
+    PENDING = "pending"  # accepted, not yet whole
+    LIVE = "live"  # answers
+    SUPERSEDED = "superseded"  # a later one answers, or answered before this one was whole
+    FAILED = "failed"  # could not be ingested, or was cancelled
+    DELETED = "deleted"  # its document was deleted
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A document as people name it; what it says is in its live version."""
+
+    id: uuid.UUID
+    workspace_id: uuid.UUID
+    collection_id: uuid.UUID
+    external_id: str | None
+    title: str
+    metadata: dict[str, Scalar]
+    readers: tuple[str, ...]
+    live_version_id: uuid.UUID | None
+    created_at: dt.datetime
+    updated_at: dt.datetime
+    deleted_at: dt.datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One accepted upload of a document. Title, metadata and readers become the document's when it goes live."""
+
+    id: uuid.UUID
+    workspace_id: uuid.UUID
+    document_id: uuid.UUID
+    seq: int  # 1-based order of acceptance within the document
+    state: VersionState
+    filename: str  # as uploaded, made safe; the loader's second hint after the content
+    media_type: str  # as sniffed when accepted
+    sha256: str  # of the original bytes, hexadecimal
+    size_bytes: int
+    loader: str  # fingerprint of the loader registry that accepted it
+    title: str
+    metadata: dict[str, Scalar]
+    readers: tuple[str, ...]
+    pages: int | None  # None for formats without pages, and before loading
+    text_chars: int | None  # code points of the canonical text; None before loading
+    chunks: int | None  # None before chunking
+    created_at: dt.datetime
+
+    @property
+    def original_key(self) -> str:
+        """Where the file store keeps the uploaded bytes."""
+        return f"originals/{self.id.hex[-2:]}/{self.id.hex}"
+
+    @property
+    def text_key(self) -> str:
+        """Where the file store keeps the canonical text."""
+        return f"texts/{self.id.hex[-2:]}/{self.id.hex}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A passage that is embedded and can be cited: characters [start, end) of its version's canonical text."""
+
+    index_id: uuid.UUID  # the build of the collection that cut it
+    version_id: uuid.UUID
+    ordinal: int  # 0-based position in the version
+    start: int  # code points, inclusive
+    end: int  # code points, exclusive
+    page: int | None  # 1-based; None for formats without pages
+    headings: tuple[str, ...]  # outermost first
+    text: str  # exactly the canonical text's [start, end)
+
+    @property
+    def id(self) -> uuid.UUID:
+        """The same version cut in the same build gives the same id, so writing twice is writing once."""
+        return uuid.uuid5(CHUNK_NAMESPACE, f"{self.index_id}/{self.version_id}/{self.ordinal}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion:
+    """The receipt of a delete: what was removed from each store, filled in as the purge goes."""
+
+    id: uuid.UUID
+    workspace_id: uuid.UUID
+    document_id: uuid.UUID
+    job_id: uuid.UUID | None
+    requested_at: dt.datetime
+    finished_at: dt.datetime | None  # None while the purge is under way
+    rows: int  # document and version rows
+    chunks: int
+    vectors: int
+    bytes: int  # of originals and texts
+    bytes_reclaimed: int  # already given back to the file system; vectors give theirs back at a later compaction

@@ -1,0 +1,180 @@
+"""The error vocabulary of the whole product.
+
+FootnoteError                       code, message for a person, retryable
+├── InvalidInputError               the caller's request is wrong: 400/413/415/422
+│   ├── EmptyFileError  TooLargeError  UnsupportedFormatError  BadNameError
+│   ├── BadFilterError  BadCursorError  BadQueryError  BadMetadataError
+├── UnauthenticatedError            no key, a wrong key, a revoked key: 401
+├── ForbiddenError                  the role does not allow it: 403
+├── NotFoundError                   absent, or not for this caller: 404, always the same answer
+├── ConflictError                   taken, busy or changed under the caller: 409
+├── DocumentError                   this one document can't be read, for good; fails its item alone
+├── FingerprintMismatchError        the collection was built with another embedder: 409
+├── ConfigurationError              refuses to start; says what is missing
+│   ├── FolderInUseError  FolderNewerError
+├── LeaseLostError                  another worker holds the item now; stop writing
+└── TransientError                  may go away by itself: the only kind that is retried; 503
+    ├── OverloadedError             a full pool; carries retry_after_seconds
+    ├── StorageFullError            no room left on a disk
+    └── DeadlineExceededError       a step ran longer than it may
+"""
+
+from __future__ import annotations
+
+
+class FootnoteError(Exception):
+    """Base of everything that this product raises on purpose."""
+
+    code = "error"
+    retryable = False
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        """Take the sentence that a person reads; `code` narrows the class's own code."""
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+
+
+class InvalidInputError(FootnoteError):
+    """The request can't be carried out as it is."""
+
+    code = "invalid_request"
+
+
+class EmptyFileError(InvalidInputError):
+    """A file of 0 bytes, or a text without one visible character."""
+
+    code = "empty_file"
+
+
+class TooLargeError(InvalidInputError):
+    """Larger than a limit; the message names the size, the limit and the setting."""
+
+    code = "too_large"
+
+
+class UnsupportedFormatError(InvalidInputError):
+    """No loader reads this format; the message lists those that are read."""
+
+    code = "unsupported_format"
+
+
+class BadNameError(InvalidInputError):
+    """A file name, external id, collection or workspace name that is not allowed."""
+
+    code = "bad_name"
+
+
+class BadFilterError(InvalidInputError):
+    """A metadata filter that is not well formed."""
+
+    code = "bad_filter"
+
+
+class BadCursorError(InvalidInputError):
+    """`after` is not a cursor that this list gave."""
+
+    code = "bad_cursor"
+
+
+class BadQueryError(InvalidInputError):
+    """A query that is empty or over the limit."""
+
+    code = "bad_query"
+
+
+class BadMetadataError(InvalidInputError):
+    """Metadata that is not a flat object of strings, numbers and booleans within the limits."""
+
+    code = "bad_metadata"
+
+
+class UnauthenticatedError(FootnoteError):
+    """No key, an unknown key, or one that was revoked or has expired."""
+
+    code = "unauthenticated"
+
+
+class ForbiddenError(FootnoteError):
+    """The caller's role does not allow this."""
+
+    code = "forbidden"
+
+
+class NotFoundError(FootnoteError):
+    """It does not exist, or the caller may not know that it does."""
+
+    code = "not_found"
+
+
+class ConflictError(FootnoteError):
+    """The state of the thing does not allow this now."""
+
+    code = "conflict"
+
+
+class DocumentError(FootnoteError):
+    """One document can't be ingested, whatever is tried again; its item fails with this code."""
+
+    code = "unreadable_document"
+
+
+class FingerprintMismatchError(FootnoteError):
+    """The collection was built with another embedder; the message names the command that re-embeds."""
+
+    code = "fingerprint_mismatch"
+
+
+class ConfigurationError(FootnoteError):
+    """The settings or the machine do not allow a start."""
+
+    code = "configuration"
+
+
+class FolderInUseError(ConfigurationError):
+    """Another process holds the data folder; the message names its pid and URL."""
+
+    code = "folder_in_use"
+
+
+class FolderNewerError(ConfigurationError):
+    """The data folder was written by a newer version of Footnote."""
+
+    code = "folder_newer"
+
+
+class LeaseLostError(FootnoteError):
+    """The item's lease token has moved on: whoever raised this must write nothing more."""
+
+    code = "lease_lost"
+
+
+class TransientError(FootnoteError):
+    """May pass by itself; the only kind that is retried."""
+
+    code = "unavailable"
+    retryable = True
+
+
+class OverloadedError(TransientError):
+    """No place is free; come back after `retry_after_seconds`."""
+
+    code = "overloaded"
+
+    def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
+        """Take the sentence and the seconds that the caller should wait."""
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class StorageFullError(TransientError):
+    """The disk has no room, or less than FOOTNOTE_MIN_FREE_BYTES."""
+
+    code = "storage_full"
+
+
+class DeadlineExceededError(TransientError):
+    """A step ran longer than its deadline."""
+
+    code = "deadline_exceeded"

@@ -1,0 +1,205 @@
+"""What use cases and steps need from the world; adapters implement these, `app.bootstrap` chooses them.
+
+Everything here is synchronous and safe to call from several threads at once. Adapters raise the errors of
+`app.domain.errors` only, each `from` the vendor's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import pathlib
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import BinaryIO, Protocol
+
+from app.domain.filters import Scalar
+from app.domain.vectors import Matrix, Point, Rankings, Space, Sparse, Vector, VectorQuery
+
+
+class Clock(Protocol):
+    """The time, so that tests can pass it."""
+
+    def now(self) -> dt.datetime:
+        """The current time, aware, in UTC."""
+        ...
+
+
+class FileStore(Protocol):
+    """Bytes by key. A key is a relative path of lower-case letters, digits, `-`, `_` and `/`.
+
+    What `put` and `write` were given is durable and whole when they return: a crash leaves the old content or the new.
+    """
+
+    def put(self, key: str, source: pathlib.Path) -> None:
+        """Take over a local file, which is gone from `source` afterwards.
+
+        Raises:
+            StorageFullError: no room.
+            TransientError: the store can't be reached or refuses for now.
+        """
+        ...
+
+    def write_many(self, contents: Mapping[str, bytes]) -> None:
+        """Write small contents, all durable on return; cheaper than one by one. Raises as `put`."""
+        ...
+
+    def open(self, key: str) -> BinaryIO:
+        """A seekable stream to read; the caller closes it.
+
+        Raises:
+            NotFoundError: no such key.
+        """
+        ...
+
+    def local(self, key: str) -> contextlib.AbstractContextManager[pathlib.Path]:
+        """A local path that holds the content while the context is open; not to be written to. Raises as `open`."""
+        ...
+
+    def delete(self, keys: Iterable[str]) -> int:
+        """Remove contents; absent keys are passed over. Gives the number of bytes removed."""
+        ...
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """Every key that begins so, in no stated order."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """The room left; None where the store can't know."""
+        ...
+
+
+class Tokenizer(Protocol):
+    """The embedder's own way of cutting text into tokens."""
+
+    @property
+    def window_tokens(self) -> int:
+        """The most tokens of one passage that the embedder reads, special tokens not counted."""
+        ...
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, special tokens not counted, never truncated."""
+        ...
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """The characters [start, end) of each token of the text, in order; special tokens not counted."""
+        ...
+
+
+class Embedder(Protocol):
+    """Text to unit vectors."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Names model, revision and pooling; not the numeric path."""
+        ...
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+        ...
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that decides what fits the window."""
+        ...
+
+    def embed_passages(self, texts: Sequence[str]) -> Matrix:
+        """Vectors of passages, in the order given. Waits its turn behind questions.
+
+        Raises:
+            TransientError: the model can't be reached or ran past its deadline.
+        """
+        ...
+
+    def embed_query(self, text: str) -> Vector:
+        """The vector of a question; goes before every waiting passage. Raises as `embed_passages`."""
+        ...
+
+    def close(self) -> None:
+        """Give back threads and memory; waiting calls fail with a TransientError."""
+        ...
+
+
+class SparseEncoder(Protocol):
+    """Text to weighted terms."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Names method and parameters."""
+        ...
+
+    def encode_passages(self, texts: Sequence[str]) -> list[Sparse]:
+        """Term weights of passages."""
+        ...
+
+    def encode_query(self, text: str) -> Sparse:
+        """Term weights of a question; empty where it holds no term."""
+        ...
+
+
+class VectorStore(Protocol):
+    """Points of chunks, searched by dense and sparse vector. All writes are idempotent and durable on return."""
+
+    def ensure(self, space: Space) -> None:
+        """Make the physical collection and its payload indexes where they do not exist."""
+        ...
+
+    def upsert(self, space: Space, points: Sequence[Point]) -> None:
+        """Write points; one that exists is replaced.
+
+        Raises:
+            StorageFullError: no room.
+            TransientError: the store can't be reached.
+        """
+        ...
+
+    def present(self, space: Space, chunk_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+        """Those of the ids that the store holds."""
+        ...
+
+    def set_access(
+        self, space: Space, version_id: uuid.UUID, *, scope: Sequence[str], metadata: Mapping[str, Scalar]
+    ) -> None:
+        """Replace access list and metadata of a version's points."""
+        ...
+
+    def delete_versions(self, space: Space, version_ids: Sequence[uuid.UUID]) -> int:
+        """Remove the points of these versions; gives how many there were."""
+        ...
+
+    def search(self, space: Space, query: VectorQuery) -> Rankings:
+        """The best points of each side that pass scope, exclusions and filter, best first; ties by chunk id."""
+        ...
+
+    def count(self, space: Space, version_ids: Sequence[uuid.UUID] | None = None) -> int:
+        """How many points there are, of all versions or of some."""
+        ...
+
+    def points(self, space: Space) -> Iterator[tuple[uuid.UUID, uuid.UUID]]:
+        """(chunk id, version id) of every point, in no stated order."""
+        ...
+
+    def flush(self) -> None:
+        """Make what was written cheap to open again; nothing is lost without it."""
+        ...
+
+    def close(self) -> None:
+        """Let go of every space; later calls fail with a TransientError."""
+        ...
+
+
+class JobQueue(Protocol):
+    """Brings work to workers. The database is the outbox: a lost nudge is found by the sweeper."""
+
+    def nudge(self) -> None:
+        """Say that items are ready to be claimed."""
+        ...
+
+    def start(self) -> None:
+        """Begin to work."""
+        ...
+
+    def stop(self, *, grace_seconds: float) -> None:
+        """Claim nothing more, let running slices end or give their leases back, and return when all is still."""
+        ...

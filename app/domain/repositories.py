@@ -1,0 +1,537 @@
+"""What use cases ask of the database. `app.db` implements it; all SQL is there.
+
+A repository belongs to an open unit of work and is used by one thread. Methods that name a `workspace_id` see nothing
+outside it. Lists come in pages: `after` is the id of the last row seen, rows come in ascending order of id (which is the
+order of creation) unless the method says otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from app.domain.access import Key, Principal, Workspace
+from app.domain.documents import Chunk, Collection, Deletion, Document, Fingerprints, Index, Version
+from app.domain.filters import Filter
+from app.domain.jobs import Failure, Item, Job, JobKind, JobState, Stage, Warning_
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A chunk as the database knows it, with what is needed to decide whether a caller may see it."""
+
+    chunk: Chunk
+    chunk_id: uuid.UUID
+    document: Document
+    live: bool  # version and index are the live ones, document and collection are not deleted
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Hidden:
+    """A version whose points may be in a space though no search may show them."""
+
+    version_id: uuid.UUID
+    document_id: uuid.UUID
+    space: str
+    swept_at: dt.datetime | None  # when its points were last removed; None before
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseProgress:
+    """How far an item has come, as its worker reports it."""
+
+    item_id: uuid.UUID
+    lease_token: int
+    stage: Stage
+    units_done: int
+    units_total: int | None
+    warnings: tuple[Warning_, ...] | None = None  # None leaves those that the item has
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an item ended. `state` is final."""
+
+    item_id: uuid.UUID
+    lease_token: int
+    state: JobState
+    warnings: tuple[Warning_, ...] = ()
+    error: Failure | None = None
+
+
+class Workspaces(Protocol):
+    """Workspaces."""
+
+    def add(self, workspace: Workspace) -> None:
+        """Insert. Raises ConflictError where the name is taken."""
+        ...
+
+    def get(self, workspace_id: uuid.UUID) -> Workspace | None:
+        """One by id."""
+        ...
+
+    def by_name(self, name: str) -> Workspace | None:
+        """One by name."""
+        ...
+
+    def page(self, *, after: uuid.UUID | None, limit: int) -> list[Workspace]:
+        """All, in pages."""
+        ...
+
+    def remove(self, workspace_id: uuid.UUID) -> None:
+        """Delete the row with its keys, jobs and receipts. Raises ConflictError where it still holds a collection."""
+        ...
+
+
+class Keys(Protocol):
+    """API keys."""
+
+    def add(self, key: Key) -> None:
+        """Insert."""
+        ...
+
+    def get(self, workspace_id: uuid.UUID, key_id: uuid.UUID) -> Key | None:
+        """One by id."""
+        ...
+
+    def by_secret_hash(self, secret_hash: str) -> Key | None:
+        """One by the hash of its secret, revoked or expired ones too."""
+        ...
+
+    def page(self, workspace_id: uuid.UUID, *, after: uuid.UUID | None, limit: int) -> list[Key]:
+        """A workspace's keys, in pages; revoked ones too."""
+        ...
+
+    def revoke(self, workspace_id: uuid.UUID, key_id: uuid.UUID, now: dt.datetime) -> bool:
+        """Mark as revoked; False where there is no such key that still works."""
+        ...
+
+
+class Collections(Protocol):
+    """Collections and their indexes. Deleted collections are not seen but by `purge`."""
+
+    def add(self, collection: Collection, index: Index) -> None:
+        """Insert both. Raises ConflictError where the name is taken."""
+        ...
+
+    def get(self, workspace_id: uuid.UUID, collection_id: uuid.UUID) -> Collection | None:
+        """One by id."""
+        ...
+
+    def by_name(self, workspace_id: uuid.UUID, name: str) -> Collection | None:
+        """One by name."""
+        ...
+
+    def named(self, workspace_id: uuid.UUID, names: Sequence[str] | None) -> list[tuple[Collection, Index]]:
+        """Collections with their live index, those of these names or all; unknown names are simply absent."""
+        ...
+
+    def page(self, workspace_id: uuid.UUID, *, after: uuid.UUID | None, limit: int) -> list[Collection]:
+        """A workspace's collections, in pages."""
+        ...
+
+    def update(self, collection: Collection) -> None:
+        """Write name, description, updated_at. Raises ConflictError where the name is taken."""
+        ...
+
+    def index(self, index_id: uuid.UUID) -> Index | None:
+        """One index by id."""
+        ...
+
+    def live_index(self, collection_id: uuid.UUID) -> Index | None:
+        """The live index of a collection, a deleted one's too."""
+        ...
+
+    def spaces(self) -> list[tuple[Fingerprints, int]]:
+        """Fingerprints and dimensions of every index there is, deleted collections' too, each space once."""
+        ...
+
+    def mark_deleted(self, workspace_id: uuid.UUID, collection_id: uuid.UUID, now: dt.datetime) -> None:
+        """Hide it; its name is free again."""
+        ...
+
+    def count_documents(self, collection_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+        """Undeleted documents of each."""
+        ...
+
+
+class Documents(Protocol):
+    """Documents. Deleted ones are not seen by any method that does not say so."""
+
+    def add(self, document: Document) -> None:
+        """Insert, with its readers and metadata. Raises ConflictError where the external id is taken."""
+        ...
+
+    def get(self, workspace_id: uuid.UUID, document_id: uuid.UUID) -> Document | None:
+        """One by id."""
+        ...
+
+    def by_external_id(self, collection_id: uuid.UUID, external_id: str) -> Document | None:
+        """One by external id."""
+        ...
+
+    def page(
+        self,
+        principal: Principal,
+        *,
+        collection_id: uuid.UUID | None,
+        condition: Filter | None,
+        after: uuid.UUID | None,
+        limit: int,
+    ) -> list[Document]:
+        """Documents that the principal may read, in pages; readers and metadata are filtered in SQL."""
+        ...
+
+    def update(self, document: Document) -> None:
+        """Write title, metadata, readers, live_version_id, updated_at."""
+        ...
+
+    def count_readable(self, principal: Principal, collection_id: uuid.UUID) -> int:
+        """How many of a collection's documents the principal may read."""
+        ...
+
+    def deleted(self, workspace_id: uuid.UUID, document_id: uuid.UUID) -> Document | None:
+        """One that is marked as deleted and still has its row."""
+        ...
+
+    def in_collection(self, collection_id: uuid.UUID, *, after: uuid.UUID | None, limit: int) -> list[Document]:
+        """A collection's documents whoever may read them, in pages; deleted documents and collections too."""
+        ...
+
+    def mark_deleted(self, document_ids: Sequence[uuid.UUID], now: dt.datetime) -> None:
+        """Hide documents at once; their external ids are free again."""
+        ...
+
+    def remove(self, document_id: uuid.UUID) -> int:
+        """Delete the row of a deleted document with its versions, chunks, readers and metadata; gives the number of
+        document and version rows.
+        """
+        ...
+
+
+class Versions(Protocol):
+    """Versions, and the list of those that must be hidden from searches."""
+
+    def add(self, version: Version) -> None:
+        """Insert. Raises ConflictError where the document has this seq already."""
+        ...
+
+    def get(self, workspace_id: uuid.UUID, version_id: uuid.UUID) -> Version | None:
+        """One by id."""
+        ...
+
+    def of_document(self, document_id: uuid.UUID) -> list[Version]:
+        """All versions of a document, deleted documents' too, newest first."""
+        ...
+
+    def many(self, version_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Version]:
+        """Several by id; absent ones are absent."""
+        ...
+
+    def update(self, version: Version) -> None:
+        """Write state, title, metadata, readers, pages, text_chars, chunks."""
+        ...
+
+    def remove(self, version_id: uuid.UUID) -> None:
+        """Delete a version's row and chunks."""
+        ...
+
+    def hide(
+        self, version_ids: Sequence[uuid.UUID], *, document_ids: Sequence[uuid.UUID], space: str, now: dt.datetime
+    ) -> None:
+        """Note, before the first point is written or when they stop being live, that points of these may exist and must
+        not be seen. Noting twice is noting once (and un-sweeps).
+        """
+        ...
+
+    def unhide(self, version_id: uuid.UUID) -> None:
+        """The version is live now."""
+        ...
+
+    def hidden_ids(self, space: str, *, limit: int) -> list[uuid.UUID]:
+        """Hidden versions whose points have not been swept; newest first; at most `limit`."""
+        ...
+
+    def hidden_for_sweep(self, *, swept_before: dt.datetime, limit: int) -> list[Hidden]:
+        """Hidden versions that are not pending: never swept, or swept once before that moment."""
+        ...
+
+    def hidden_of(self, version_ids: Sequence[uuid.UUID]) -> list[Hidden]:
+        """The notes on these versions."""
+        ...
+
+    def swept(self, version_ids: Sequence[uuid.UUID], *, now: dt.datetime, forget: bool) -> None:
+        """Points of these were removed; `forget` drops the note: no late writer can be left."""
+        ...
+
+
+class Chunks(Protocol):
+    """Chunks."""
+
+    def add(self, document_id: uuid.UUID, chunks: Sequence[Chunk]) -> None:
+        """Insert."""
+        ...
+
+    def remove(self, version_ids: Sequence[uuid.UUID], *, index_id: uuid.UUID | None = None) -> int:
+        """Delete the chunks of versions, of one build or of all; gives how many."""
+        ...
+
+    def of_version(self, version_id: uuid.UUID, index_id: uuid.UUID, *, first: int, limit: int) -> list[Chunk]:
+        """A version's chunks with ordinal >= first, in order."""
+        ...
+
+    def count(self, version_id: uuid.UUID, index_id: uuid.UUID) -> int:
+        """How many a version has."""
+        ...
+
+    def hits(self, workspace_id: uuid.UUID, chunk_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Hit]:
+        """Chunks with their documents, by chunk id, in one query; absent ones are absent. Says whether each is live."""
+        ...
+
+    def total(self) -> int:
+        """Chunks of all live versions, of every workspace (may be a cheap upper bound)."""
+        ...
+
+
+class Jobs(Protocol):
+    """Jobs and their items."""
+
+    def add(self, job: Job, *, sealed: bool = True) -> None:
+        """Insert a job; one that is not sealed still takes items and is not settled."""
+        ...
+
+    def add_items(self, items: Sequence[Item], *, priority: int) -> None:
+        """Insert items; a smaller priority is claimed first. `job.total` rises with them."""
+        ...
+
+    def seal(self, job_id: uuid.UUID) -> None:
+        """No more items will come."""
+        ...
+
+    def unsealed(self, *, created_before: dt.datetime) -> list[uuid.UUID]:
+        """Jobs whose maker seems to have died before sealing them."""
+        ...
+
+    def get(self, workspace_id: uuid.UUID, job_id: uuid.UUID) -> Job | None:
+        """One by id."""
+        ...
+
+    def page(self, principal: Principal, *, state: JobState | None, after: uuid.UUID | None, limit: int) -> list[Job]:
+        """Jobs that the principal may see (those on documents it may not read are left out), NEWEST first; `after` is
+        the last id seen.
+        """
+        ...
+
+    def visible(self, principal: Principal, job_id: uuid.UUID) -> Job | None:
+        """One job, if the principal may see it: its document (if one is named) is deleted or readable."""
+        ...
+
+    def items(self, job_id: uuid.UUID, *, state: JobState | None, after_ordinal: int | None, limit: int) -> list[Item]:
+        """A job's items in order of ordinal."""
+        ...
+
+    def item_of_version(self, version_id: uuid.UUID) -> Item | None:
+        """The newest item that ingests this version."""
+        ...
+
+    def queue_position(self, job_id: uuid.UUID) -> int | None:
+        """How many unfinished items would be claimed before this job's first waiting one; None where none waits."""
+        ...
+
+    def claim(
+        self,
+        *,
+        owner: str,
+        kinds: Sequence[JobKind],
+        now: dt.datetime,
+        lease_until: dt.datetime,
+        limit: int,
+        max_bytes: int,
+    ) -> list[Item]:
+        """Take waiting items of one workspace and one kind family for this owner: state running, lease_token + 1.
+
+        In order of priority and age, at most `limit`, and (but for the first) only as many as keep the versions' sizes
+        within `max_bytes` in all. An item with two losses or more is taken alone. Of many workers that claim at once,
+        one gets an item. Jobs that were queued become running.
+        """
+        ...
+
+    def renew(self, *, owner: str, leases: Mapping[uuid.UUID, int], until: dt.datetime) -> set[uuid.UUID]:
+        """Extend leases (item id -> token); gives the ids still held."""
+        ...
+
+    def held(self, leases: Mapping[uuid.UUID, int]) -> set[uuid.UUID]:
+        """Those of the items that are still running under exactly this token."""
+        ...
+
+    def progress(self, reports: Sequence[LeaseProgress]) -> set[uuid.UUID]:
+        """Write stage and units where the token still holds; gives the ids written."""
+        ...
+
+    def finish(self, outcomes: Sequence[Outcome], now: dt.datetime) -> set[uuid.UUID]:
+        """Write final states where the token still holds; gives the ids written. Follow with `settle`."""
+        ...
+
+    def postpone(
+        self, item_id: uuid.UUID, lease_token: int, *, failure: Failure | None, failures: int, next_run_at: dt.datetime
+    ) -> bool:
+        """Put a running item back to wait, where the token still holds: after a failure that is tried again, or (failure
+        None) in an orderly stop, which counts nothing.
+        """
+        ...
+
+    def expired(self, now: dt.datetime, *, limit: int) -> list[Item]:
+        """Running items whose lease has run out."""
+        ...
+
+    def of_other_owners(self, owner: str, *, limit: int) -> list[Item]:
+        """Running items that are leased to anyone but this owner; what an embedded start finds of a dead process."""
+        ...
+
+    def lose(self, item: Item, *, failures: int, next_run_at: dt.datetime) -> bool:
+        """Put back an item whose worker was lost: losses + 1, token + 1; False where it moved on meanwhile."""
+        ...
+
+    def cancel_items(
+        self,
+        *,
+        job_id: uuid.UUID | None = None,
+        version_ids: Sequence[uuid.UUID] = (),
+        error: Failure,
+        now: dt.datetime,
+    ) -> list[Item]:
+        """Make unfinished items of a job, or those that ingest these versions, cancelled, running ones too (their token
+        rises); gives them as they are now. Follow with `settle`.
+        """
+        ...
+
+    def settle(self, job_ids: Sequence[uuid.UUID], now: dt.datetime) -> list[Job]:
+        """Bring the jobs' counts up to date; those sealed with no unfinished item become final: cancelled if any item was
+        cancelled and none completed, failed if all failed, completed_with_warnings if some failed or warned, else
+        completed. A one-item job takes over its item's warnings and error. Gives the jobs that became final.
+        """
+        ...
+
+    def counts(self) -> dict[tuple[JobKind, JobState], int]:
+        """Items by kind and state, over all workspaces; for metrics."""
+        ...
+
+    def next_run_at(self) -> dt.datetime | None:
+        """When the earliest waiting item may be claimed; None where none waits."""
+        ...
+
+    def prune(self, *, finished_before: dt.datetime, limit: int) -> int:
+        """Delete final jobs that old, with their items."""
+        ...
+
+
+class Deletions(Protocol):
+    """Receipts."""
+
+    def add(self, deletion: Deletion, *, readers: Sequence[str]) -> None:
+        """Insert, with the readers that the document had: who could read it may read its receipt."""
+        ...
+
+    def of_document(self, principal: Principal, document_id: uuid.UUID) -> Deletion | None:
+        """The receipt of a document's deletion, if the principal could read the document."""
+        ...
+
+    def unfinished(self, document_id: uuid.UUID) -> Deletion | None:
+        """The receipt of a document whose purge has not ended."""
+        ...
+
+    def update(self, deletion: Deletion) -> None:
+        """Write the counts and finished_at."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StoredReply:
+    """What an Idempotency-Key was answered with."""
+
+    fingerprint: str  # of the request: method, path and body
+    status: int | None  # None while the first request is still under way
+    body: str
+    location: str | None
+    created_at: dt.datetime
+
+
+class Idempotency(Protocol):
+    """Replies by Idempotency-Key, per workspace and API key."""
+
+    def reserve(
+        self, workspace_id: uuid.UUID, key_id: uuid.UUID, name: str, fingerprint: str, now: dt.datetime
+    ) -> StoredReply | None:
+        """Take the name; gives the reply stored under it if it was taken before."""
+        ...
+
+    def complete(
+        self, workspace_id: uuid.UUID, key_id: uuid.UUID, name: str, *, status: int, body: str, location: str | None
+    ) -> None:
+        """Store the reply."""
+        ...
+
+    def release(self, workspace_id: uuid.UUID, key_id: uuid.UUID, name: str) -> None:
+        """Forget a name whose request was not carried out."""
+        ...
+
+    def prune(self, created_before: dt.datetime) -> int:
+        """Forget old ones."""
+        ...
+
+
+class ReadWork(Protocol):
+    """One consistent view of the database."""
+
+    @property
+    def workspaces(self) -> Workspaces: ...  # noqa: D102 - the class says it
+    @property
+    def keys(self) -> Keys: ...  # noqa: D102
+    @property
+    def collections(self) -> Collections: ...  # noqa: D102
+    @property
+    def documents(self) -> Documents: ...  # noqa: D102
+    @property
+    def versions(self) -> Versions: ...  # noqa: D102
+    @property
+    def chunks(self) -> Chunks: ...  # noqa: D102
+    @property
+    def jobs(self) -> Jobs: ...  # noqa: D102
+    @property
+    def deletions(self) -> Deletions: ...  # noqa: D102
+    @property
+    def idempotency(self) -> Idempotency: ...  # noqa: D102
+
+
+class WriteWork(ReadWork, Protocol):
+    """One transaction. Leaving its context without `commit` undoes it."""
+
+    def commit(self) -> None:
+        """Make it durable."""
+        ...
+
+
+class Database(Protocol):
+    """Opens units of work. Raises TransientError where the database is busy past its timeout or can't be reached, and
+    StorageFullError where the disk is full.
+    """
+
+    def read(self) -> contextlib.AbstractContextManager[ReadWork]:
+        """A unit that only reads; it waits for no writer."""
+        ...
+
+    def write(self) -> contextlib.AbstractContextManager[WriteWork]:
+        """A unit that may write; on SQLite it begins with BEGIN IMMEDIATE under one process-wide lock."""
+        ...
+
+    def ping(self) -> None:
+        """Raise where the database does not answer."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...

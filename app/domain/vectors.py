@@ -1,0 +1,87 @@
+"""What goes into a vector store and what comes back."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from app.domain.filters import Filter, Scalar
+
+Vector = npt.NDArray[np.float32]  # shape (dimensions,), unit length
+Matrix = npt.NDArray[np.float32]  # shape (n, dimensions), rows of unit length
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sparse:
+    """A sparse vector: term ids and their weights, of equal length, ids distinct."""
+
+    indices: Sequence[int]
+    values: Sequence[float]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """One physical vector collection: all indexes with the same dense and sparse encoder share it."""
+
+    name: str
+    dimensions: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """A chunk as a vector store holds it."""
+
+    chunk_id: uuid.UUID
+    index_id: uuid.UUID
+    document_id: uuid.UUID
+    version_id: uuid.UUID
+    scope: Sequence[str]  # `{index_id}/{reader}`, as domain.access.scope gives it
+    metadata: Mapping[str, Scalar]
+    dense: Vector
+    sparse: Sparse
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class VectorQuery:
+    """One search of one space. Dense, sparse or both."""
+
+    dense: Vector | None
+    sparse: Sparse | None
+    scope: Sequence[str]  # a point must hold one of these
+    excluded_versions: Sequence[uuid.UUID] = ()
+    filter: Filter | None = None
+    only: Sequence[uuid.UUID] | None = None  # score these, which passed all of the above just now; None: search
+    limit: int = 100  # of each ranking
+    offset: int = 0  # into each ranking; how a search is refilled
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A chunk and its score on one side."""
+
+    chunk_id: uuid.UUID
+    score: float  # dense: cosine in [-1, 1]; sparse: BM25, >= 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Rankings:
+    """What each side found, best first; empty where the query had no such side."""
+
+    dense: Sequence[Scored]
+    sparse: Sequence[Scored]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """Vectors of some passages, row by row."""
+
+    dense: Matrix  # shape (n, dimensions)
+    sparse: Sequence[Sparse]  # length n
+
+    def rows(self, rows: Sequence[int]) -> Encoded:
+        """Some of the rows, in the order given."""
+        return Encoded(dense=self.dense[list(rows)], sparse=[self.sparse[row] for row in rows])

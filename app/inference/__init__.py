@@ -1,0 +1,1 @@
+"""Everything that holds or calls a model."""

@@ -1,0 +1,328 @@
+"""One queue in front of a model that ingestion and questions share: short batches, questions first.
+
+Callers' texts are mixed: a batch is filled from everything that waits, with texts of nearly the same length, so that
+little is computed for padding. The oldest waiting text is in the next batch, so that nothing starves.
+"""
+
+from __future__ import annotations
+
+import bisect
+import collections
+import dataclasses
+import enum
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from app.domain.errors import DeadlineExceededError, FootnoteError, OverloadedError, TransientError
+from app.domain.vectors import Matrix
+
+log = logging.getLogger(__name__)
+
+
+class Kind(enum.StrEnum):
+    """Who waits for a vector."""
+
+    QUESTION = "question"  # a person waits
+    PASSAGE = "passage"  # ingestion waits
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """One text as the model takes it."""
+
+    text: str
+    ids: Sequence[int] = ()  # token ids with the special tokens, cut to the window; empty where the model wants text
+    tokens: int  # what it costs to compute, >= 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much may wait, for how long, and how long one batch of passages should take."""
+
+    # A question behind a batch of passages waits for at most this; longer batches gain nothing: with 256 tokens each,
+    # batches of 1, 4 and 16 gave 25.3, 24.3 and 22 texts/s on two AVX2 cores.
+    batch_seconds: float = 0.08
+    least_tokens: int = 256  # of one batch, however slow the machine is
+    most_tokens: int = 16_384  # of one batch, however fast; bounds a GPU's memory
+    waiting_questions: int = 256
+    waiting_passages: int = 8_192
+    question_seconds: float = 10.0  # deadline
+    passages_seconds: float = 600.0  # deadline of one call; 8,192 waiting texts take 400 s at 20 texts/s
+
+
+OnBatch = Callable[[Kind, int, int, float], None]  # kind, texts, tokens, seconds
+Encode = Callable[[Kind, Sequence[Prepared]], Matrix]
+
+
+def no_stats(_kind: Kind, _texts: int, _tokens: int, _seconds: float) -> None:
+    """Record nothing."""
+
+
+class _Call:
+    """One caller that waits for its vectors."""
+
+    __slots__ = ("done", "error", "missing", "rows")
+
+    def __init__(self, texts: int, dimensions: int) -> None:
+        self.rows: Matrix = np.zeros((texts, dimensions), dtype=np.float32)
+        self.missing = texts
+        self.error: FootnoteError | None = None
+        self.done = threading.Event()
+
+    def fail(self, error: FootnoteError) -> None:
+        self.error = self.error or error
+        self.done.set()
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Waiting:
+    """One text in the queue."""
+
+    call: _Call
+    row: int
+    prepared: Prepared
+    seq: int  # order of arrival
+    taken: bool = False
+
+    @property
+    def order(self) -> tuple[int, int]:
+        return self.prepared.tokens, self.seq
+
+
+class Batcher:
+    """Runs `encode` for many callers at once, on threads of its own."""
+
+    def __init__(
+        self,
+        encode: Encode,
+        *,
+        dimensions: int,
+        lanes: int = 1,
+        question_lane: bool = False,
+        limits: Limits | None = None,
+        on_batch: OnBatch = no_stats,
+    ) -> None:
+        """Start the threads.
+
+        Args:
+            encode: the model; called from `lanes` threads at once, and from one more with a question lane.
+            dimensions: length of a vector.
+            lanes: how many batches of passages run at once.
+            question_lane: whether one more thread serves questions alone, so that they need not wait for a batch of
+                passages to end; without it every lane serves both, questions first.
+            limits: how much may wait and for how long.
+            on_batch: is told of every batch that was computed; must not block.
+        """
+        self._encode = encode
+        self._dimensions = dimensions
+        self._limits = limits or Limits()
+        self._on_batch = on_batch
+        self._changed = threading.Condition()
+        self._questions: collections.deque[_Waiting] = collections.deque()
+        self._passages: list[_Waiting] = []  # sorted by tokens, then arrival
+        self._arrivals: collections.deque[_Waiting] = collections.deque()  # passages by arrival; the taken ones lag
+        self._seq = 0
+        self._rate = 0.0  # tokens a second of one lane with passages; 0 before the first batch
+        self._closed = False
+        passages_too = {Kind.PASSAGE} if question_lane else {Kind.QUESTION, Kind.PASSAGE}
+        served = [passages_too] * lanes + ([{Kind.QUESTION}] if question_lane else [])
+        self._threads = [
+            threading.Thread(target=self._serve, args=(kinds,), name=f"embedder-{number}", daemon=True)
+            for number, kinds in enumerate(served)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def waiting(self, kind: Kind) -> int:
+        """How many texts of this kind wait, those in a running batch not counted."""
+        with self._changed:
+            return self._count(kind)
+
+    def run(self, kind: Kind, texts: Sequence[Prepared]) -> Matrix:
+        """Vectors in the order given; shape (len(texts), dimensions).
+
+        Raises:
+            OverloadedError: as much waits as may.
+            DeadlineExceededError: the vectors were not there in time; what had not begun is taken out of the queue.
+            TransientError: closed, or the model failed.
+        """
+        if not texts:
+            return np.zeros((0, self._dimensions), dtype=np.float32)
+        call = _Call(len(texts), self._dimensions)
+        seconds = self._limits.question_seconds if kind is Kind.QUESTION else self._limits.passages_seconds
+        self._enqueue(kind, call, texts)
+        try:
+            if not call.done.wait(seconds):
+                call.fail(DeadlineExceededError(f"the embedder gave no vectors of {len(texts)} texts in {seconds:g} s"))
+        finally:
+            if call.missing:  # deadline, failure or an interrupt of this thread: nobody wants the rest any more
+                self._withdraw(call)
+        if call.error is not None:
+            raise call.error
+        return call.rows
+
+    def close(self) -> None:
+        """Fail what waits, let running batches end, and end the threads. May be called twice."""
+        with self._changed:
+            self._closed = True
+            for entry in (*self._questions, *self._passages):
+                entry.call.fail(TransientError("the embedder is closing"))
+            self._questions.clear()
+            self._passages.clear()
+            self._arrivals.clear()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _count(self, kind: Kind) -> int:
+        return len(self._questions) if kind is Kind.QUESTION else len(self._passages)
+
+    def _enqueue(self, kind: Kind, call: _Call, texts: Sequence[Prepared]) -> None:
+        limit = self._limits.waiting_questions if kind is Kind.QUESTION else self._limits.waiting_passages
+        with self._changed:
+            if self._closed:
+                raise TransientError("the embedder is closed")
+            waiting = self._count(kind)
+            if waiting >= limit:  # one call larger than the limit is still taken when there is room
+                raise OverloadedError(
+                    f"{waiting} texts wait for the embedder already, the limit is {limit}",
+                    retry_after_seconds=self._retry_after_seconds(),
+                )
+            entries = [
+                _Waiting(call=call, row=row, prepared=prepared, seq=self._seq + row)
+                for row, prepared in enumerate(texts)
+            ]
+            self._seq += len(entries)
+            if kind is Kind.QUESTION:
+                self._questions.extend(entries)
+            else:
+                self._arrivals.extend(entries)
+                self._passages.extend(entries)
+                self._passages.sort(key=lambda entry: entry.order)  # nearly sorted: close to linear
+            self._changed.notify_all()
+
+    def _retry_after_seconds(self) -> int:
+        tokens = sum(entry.prepared.tokens for entry in (*self._questions, *self._passages))
+        return min(60, max(1, math.ceil(tokens / self._rate / 2))) if self._rate else 1  # when half of it is gone
+
+    def _withdraw(self, call: _Call) -> None:
+        with self._changed:
+            self._questions = collections.deque(entry for entry in self._questions if entry.call is not call)
+            self._passages = [entry for entry in self._passages if entry.call is not call]
+            self._arrivals = collections.deque(entry for entry in self._arrivals if entry.call is not call)
+            self._changed.notify_all()
+
+    def _serve(self, kinds: set[Kind]) -> None:
+        """One lane: take a batch, compute it, hand out its rows, until closed."""
+        while True:
+            with self._changed:
+                while not (batch := self._next(kinds)):
+                    if self._closed:
+                        return
+                    self._changed.wait()
+                kind = batch[0]
+                entries = batch[1]
+                if kind is Kind.QUESTION:
+                    self._changed.notify_all()  # passages may go on
+            self._compute(kind, entries)
+
+    def _next(self, kinds: set[Kind]) -> tuple[Kind, list[_Waiting]] | None:
+        if self._questions:
+            if Kind.QUESTION in kinds:
+                return Kind.QUESTION, self._take_questions()
+            return None  # no batch of passages begins while a question waits
+        if Kind.PASSAGE in kinds and self._passages:
+            return Kind.PASSAGE, self._take_passages()
+        return None
+
+    def _budget_tokens(self) -> int:
+        """Tokens of a batch, padding counted, that takes about as long as it should."""
+        return int(
+            min(max(self._rate * self._limits.batch_seconds, self._limits.least_tokens), self._limits.most_tokens)
+        )
+
+    def _take_questions(self) -> list[_Waiting]:
+        taken = [self._questions.popleft()]
+        longest = taken[0].prepared.tokens
+        while self._questions:
+            longest = max(longest, self._questions[0].prepared.tokens)
+            if longest * (len(taken) + 1) > self._budget_tokens():
+                break
+            taken.append(self._questions.popleft())
+        return taken
+
+    def _take_passages(self) -> list[_Waiting]:
+        """The passage that waits longest, and others of nearly its length."""
+        while self._arrivals[0].taken:
+            self._arrivals.popleft()
+        oldest = self._arrivals.popleft()
+        first = bisect.bisect_left(self._passages, oldest.order, key=lambda entry: entry.order)
+        last = first + 1  # the batch is self._passages[first:last]
+        budget, length = self._budget_tokens(), oldest.prepared.tokens
+        spread = max(8, length // 8)  # tokens; keeps what is computed for padding under an eighth
+        while True:
+            below = length - self._passages[first - 1].prepared.tokens if first else math.inf
+            above = self._passages[last].prepared.tokens - length if last < len(self._passages) else math.inf
+            if min(below, above) > spread:
+                break
+            longest = self._passages[last - 1 if below <= above else last].prepared.tokens
+            if longest * (last - first + 1) > budget:
+                break
+            first, last = (first - 1, last) if below <= above else (first, last + 1)
+        taken = self._passages[first:last]
+        del self._passages[first:last]
+        for entry in taken:
+            entry.taken = True
+        if not self._passages:
+            self._arrivals.clear()  # the taken ones that were passed over
+        return taken
+
+    def _compute(self, kind: Kind, entries: list[_Waiting]) -> None:
+        began = time.monotonic()
+        try:
+            rows = self._encode(kind, [entry.prepared for entry in entries])
+        except Exception as error:  # noqa: BLE001 - whatever the model raises belongs to the callers that wait
+            if len(entries) > 1:  # one bad text harms nobody else
+                for entry in entries:
+                    self._compute(kind, [entry])
+            else:
+                self._settle(entries, error=_as_footnote_error(error))
+            return
+        seconds = time.monotonic() - began
+        tokens = sum(entry.prepared.tokens for entry in entries)
+        self._settle(entries, rows=rows)
+        if kind is Kind.PASSAGE and seconds > 0:
+            rate = tokens / seconds
+            self._rate = rate if self._rate == 0 else 0.8 * self._rate + 0.2 * rate  # smooths about five batches
+        try:
+            self._on_batch(kind, len(entries), tokens, seconds)
+        except Exception:  # whatever metrics do, the lane goes on
+            log.exception("the embedder's statistics hook failed")
+
+    def _settle(
+        self, entries: Iterable[_Waiting], *, rows: Matrix | None = None, error: FootnoteError | None = None
+    ) -> None:
+        with self._changed:
+            for position, entry in enumerate(entries):
+                call = entry.call
+                if rows is None:
+                    call.fail(error or TransientError("the model gave nothing"))
+                    continue
+                call.rows[entry.row] = rows[position]
+                call.missing -= 1
+                if call.missing == 0:
+                    call.done.set()
+
+
+def _as_footnote_error(error: Exception) -> FootnoteError:
+    """The error as callers know it; the vendor's is its cause."""
+    if isinstance(error, FootnoteError):
+        return error
+    wrapped = TransientError(f"the embedder failed: {type(error).__name__}")
+    wrapped.__cause__ = error
+    return wrapped

@@ -1,0 +1,1 @@
+"""What brings items to run_job."""

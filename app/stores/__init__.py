@@ -1,0 +1,1 @@
+"""Bytes and vectors: one module an adapter."""

@@ -1,0 +1,1 @@
+"""Cuts a text into passages that fit the embedder."""

@@ -1,0 +1,1 @@
+"""Writes passages to the index and switches versions."""

@@ -1,0 +1,1 @@
+"""Reads an original into canonical text, pages and blocks."""

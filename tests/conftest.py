@@ -1,0 +1,140 @@
+"""The HTTP service in the test's process, on the embedded adapters with a small deterministic embedder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from starlette.testclient import TestClient
+
+from app.bootstrap import Services, build
+from app.main import create_app
+from app.settings import Settings
+
+Json = dict[str, Any]
+
+# A shell that starts the tests in the background has SIGINT ignored, and the commands under test would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Plain lines: the library's own default shows every variable of a traceback, which takes seconds.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(),
+    ]
+)
+
+# Small limits, so that what goes over them is small too.
+LIMITS: Json = {
+    "max_upload_bytes": 64 * 1024,
+    "max_json_bytes": 128 * 1024,
+    "max_batch_bytes": 512 * 1024,
+    "max_batch_lines": 600,
+    "max_batch_line_bytes": 4096,
+    "max_query_chars": 200,
+    "max_text_chars": 50_000,
+    "max_slice_chars": 10_000,
+    "min_free_bytes": 0,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """A client with an admin's key, and the calls that tests make most."""
+
+    client: TestClient
+    services: Services
+    secret: str
+
+    def call(self, method: str, path: str, *, key: str | None = None, **parts: Any) -> Any:
+        """A response, asked for with that key or the admin's."""
+        headers = {"Authorization": f"Bearer {self.secret if key is None else key}", **parts.pop("headers", {})}
+        return self.client.request(method, path, headers=headers, **parts)
+
+    def get(self, path: str, **parts: Any) -> Any:
+        """GET."""
+        return self.call("GET", path, **parts)
+
+    def post(self, path: str, **parts: Any) -> Any:
+        """POST."""
+        return self.call("POST", path, **parts)
+
+    def key(self, role: str, **parts: Any) -> str:
+        """The secret of a new key."""
+        reply = self.post("/v1/keys", json={"name": f"k-{uuid.uuid4().hex[:8]}", "role": role, **parts})
+        assert reply.status_code == 201, reply.text
+        return str(reply.json()["secret"])
+
+    def collection(self) -> str:
+        """The name of a new collection."""
+        name = f"c-{uuid.uuid4().hex[:12]}"
+        assert self.post("/v1/collections", json={"name": name}).status_code == 201
+        return name
+
+    def live(self, collection: str, text: str, **parts: Any) -> Json:
+        """A document that is live."""
+        reply = self.post("/v1/documents?wait=60", json={"collection": collection, "text": text, **parts})
+        assert reply.status_code in (200, 202), reply.text
+        body: Json = reply.json()
+        assert body["state"] == "live", body
+        return body
+
+    def hits(self, collection: str, query: str, *, key: str | None = None, **parts: Any) -> list[Json]:
+        """What a search finds."""
+        reply = self.post("/v1/search", key=key, json={"query": query, "collections": [collection], **parts})
+        assert reply.status_code == 200, reply.text
+        found: list[Json] = reply.json()["hits"]
+        return found
+
+    def batch(self, collection: str, lines: list[Any], *, wait: int = 60, **parts: Any) -> Any:
+        """The response to a batch; strings are lines as they stand."""
+        body = "\n".join(each if isinstance(each, str) else json.dumps(each) for each in lines)
+        headers = {"Content-Type": "application/x-ndjson", **parts.pop("headers", {})}
+        path = f"/v1/documents/batch?collection={collection}&wait={wait}"
+        return self.post(path, content=body.encode(), headers=headers, **parts)
+
+    def staged(self) -> list[str]:
+        """What lies in the staging folder and stays there; workers pass through it with what other tests sent."""
+        folder = self.services.stage().parent
+        left: set[str] | None = None
+        end = time.monotonic() + 10
+        while left != set() and time.monotonic() < end:
+            lying = {path.name for path in folder.iterdir()}
+            left = lying if left is None else left & lying
+            time.sleep(0 if not left else 0.02)
+        return sorted(left or ())
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    settings = Settings(data_dir=tmp_path_factory.mktemp("api") / "folder", embedder="hashing-16", **LIMITS)
+    services = build(settings)
+    with TestClient(create_app(services=services), base_url="http://localhost") as client:
+        yield Api(client=client, services=services, secret=services.admin_key_path.read_text().strip())
+
+
+def problem(reply: Any, status: int, code: str) -> Json:
+    """The body of a problem, which must have that status and code and the form of all problems."""
+    assert reply.status_code == status, reply.text
+    assert reply.headers["content-type"] == "application/problem+json"
+    body: Json = reply.json()
+    assert body["code"] == code, body
+    assert body["status"] == status
+    assert body["type"] == f"urn:footnote:problem:{code}"
+    assert body["title"]
+    assert body["detail"]
+    assert body["request_id"] == reply.headers["x-request-id"]
+    return body
+
+
+@pytest.fixture(name="problem")
+def _problem() -> Any:
+    return problem

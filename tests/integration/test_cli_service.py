@@ -1,0 +1,148 @@
+"""The command line with the real service: one that runs, and one that it starts itself."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ingestion.cli import connection
+
+pytestmark = pytest.mark.slow
+_DEADLINE_SECONDS = 90.0
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> pathlib.Path:
+    notes = tmp_path / "notes"
+    (notes / "deep").mkdir(parents=True)
+    (notes / "invoices.md").write_text("# Terms\n\nInvoices are paid within thirty days of receipt.\n")
+    (notes / "deep" / "cats.txt").write_text("The cat sat on the mat.")
+    (notes / "nothing.txt").write_bytes(b"")
+    (notes / "lines.jsonl").write_text('{"text": "Whales are mammals."}\n{"text": "Sharks are fish."}\n')
+    return notes
+
+
+def footnote(data_dir: pathlib.Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), env=environment(data_dir), capture_output=True, text=True, timeout=110, check=False
+    )
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "ingestion.cli", *(str(each) for each in arguments)]
+
+
+def environment(data_dir: pathlib.Path) -> dict[str, str]:
+    return os.environ | {"FOOTNOTE_DATA_DIR": str(data_dir), "FOOTNOTE_EMBEDDER": "hashing-16"}
+
+
+def lines(finished: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in finished.stdout.splitlines()]
+
+
+@contextlib.contextmanager
+def serving(data_dir: pathlib.Path) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        command("serve", "--port", 0), env=environment(data_dir), stderr=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + _DEADLINE_SECONDS
+        while connection.find(data_dir) is None:
+            assert process.poll() is None, "the service ended"
+            assert time.monotonic() < deadline, "the service does not answer"
+            time.sleep(0.05)
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+
+
+def test_documents_go_in_and_are_found_with_no_service_running(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    data_dir = tmp_path / "data"
+
+    sent = footnote(data_dir, "ingest", folder, "--json")
+    again = footnote(data_dir, "ingest", folder, "--json")
+    found = footnote(data_dir, "search", "When are invoices paid?", "--json")
+
+    *outcomes, last = lines(sent)
+    assert {each["external_id"]: each["state"] for each in outcomes} == {
+        "invoices.md": "completed",
+        "deep/cats.txt": "completed",
+        "lines.jsonl/1": "completed",
+        "lines.jsonl/2": "completed",
+        "nothing.txt": "failed",
+    }, sent.stderr
+    assert [each["error"]["code"] for each in last["summary"]["failures"]] == ["empty_file"]
+    assert (sent.returncode, again.returncode, found.returncode) == (1, 1, 0)
+    assert lines(again)[-1]["summary"]["unchanged"] == 4
+    assert lines(found)[0]["hits"][0]["external_id"] == "invoices.md"
+    assert connection.read_holder(data_dir) is None
+
+
+def test_every_command_speaks_to_the_service_that_runs(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    data_dir = tmp_path / "data"
+    with serving(data_dir):
+        sent = footnote(data_dir, "ingest", folder, "-c", "own", "--include", "*.md", "--include", "*.jsonl", "--json")
+        listed = footnote(data_dir, "documents", "list", "-c", "own", "--json")
+        text = footnote(data_dir, "documents", "text", "invoices.md", "-c", "own", "--start", 9, "--end", 17)
+        removed = footnote(data_dir, "documents", "delete", "invoices.md", "-c", "own", "--json")
+        missing = footnote(data_dir, "documents", "show", "invoices.md", "-c", "own")
+        key = footnote(data_dir, "keys", "create", "bob")
+        denied = footnote(data_dir, "ingest", folder, "--key", key.stdout.strip())
+        jobs = footnote(data_dir, "jobs", "list", "--state", "completed", "--json")
+
+    assert sent.returncode == 0, sent.stderr
+    assert {each["external_id"] for each in lines(listed)} == {"invoices.md", "lines.jsonl/1", "lines.jsonl/2"}
+    assert text.stdout == "Invoices\n"
+    assert lines(removed)[0]["vectors"] == 1
+    assert (missing.returncode, denied.returncode) == (1, 1)
+    assert "[document_not_found]" in missing.stderr
+    assert "[forbidden]" in denied.stderr
+    assert {each["kind"] for each in lines(jobs)} == {"ingest", "batch", "purge"}
+
+
+def test_a_rotated_admin_key_keeps_the_folder_open_to_its_owner(tmp_path: pathlib.Path) -> None:
+    data_dir = tmp_path / "data"
+    with serving(data_dir):
+        before = (data_dir / "admin.key").read_text()
+        [admin] = lines(footnote(data_dir, "keys", "list", "--json"))
+
+        made = footnote(data_dir, "keys", "rotate", admin["id"])
+        after = footnote(data_dir, "keys", "list")
+
+    assert made.stdout == (data_dir / "admin.key").read_text() != before
+    assert (data_dir / "admin.key").stat().st_mode & 0o777 == 0o600
+    assert after.returncode == 0, after.stderr
+
+
+def test_an_ingestion_that_was_stopped_goes_on_when_it_is_run_again(tmp_path: pathlib.Path) -> None:
+    data_dir, notes = tmp_path / "data", tmp_path / "notes"
+    notes.mkdir()
+    for number in range(120):
+        (notes / f"n{number:03}.txt").write_text(f"Note {number} is about the number {number}.")
+    with subprocess.Popen(
+        command("ingest", notes, "--json"), env=environment(data_dir), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as first:
+        assert first.stdout is not None
+        first.stdout.readline()  # one document is in
+        first.send_signal(signal.SIGINT)
+        _, said = first.communicate(timeout=60)
+
+    again = footnote(data_dir, "ingest", notes, "--json")
+
+    assert first.returncode == 130, said
+    assert b"the same command again goes on" in said
+    assert b"Traceback" not in said
+    assert again.returncode == 0, again.stderr
+    summary = lines(again)[-1]["summary"]
+    assert summary["completed"] + summary["unchanged"] == 120

@@ -1,0 +1,1 @@
+"""The Celery application; its tasks call ingestion.run_job."""

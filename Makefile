@@ -57,7 +57,7 @@ lock:
 	$(PIP) uv==0.13.9
 	$(COMPILE) --override requirements/overrides.txt -o requirements/run.txt
 	$(COMPILE) --override requirements/overrides.txt --extra dev -c requirements/run.txt -o requirements/dev.txt
-	$(COMPILE) --override requirements/overrides-models.txt --extra dev --extra models --extra int8 \
+	$(COMPILE) --override requirements/overrides-models.txt --extra dev --extra models \
 	  -c requirements/dev.txt -o requirements/models.txt
 
 clean:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from app.domain.errors import ConfigurationError
 from app.inference import openvino_runtime
 
-VERSION = 1  # raise it when the graph changes: what was measured or built of it is made anew
+VERSION = 2  # raise it when the graph changes: what was measured or built of it is made anew
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
 
@@ -78,10 +78,11 @@ class MappedWeights:
 class _Builder:
     """The pieces of the graph over one set of weights."""
 
-    def __init__(self, weights: Weights, shape: BertShape) -> None:
+    def __init__(self, weights: Weights, shape: BertShape, *, bytewise: bool) -> None:
         self.ops: Any = openvino_runtime.openvino().opset13
         self.weights = weights
         self.shape = shape
+        self.bytewise = bytewise
         self.hidden = weights["embeddings.LayerNorm.weight"].shape[0]
 
     def ints(self, *values: int) -> Any:
@@ -93,11 +94,19 @@ class _Builder:
     def weight(self, name: str) -> Any:
         return self.ops.constant(self.weights[name], shared_memory=True)
 
+    def byte_weight(self, name: str) -> Any:
+        """One signed byte a weight and one scale an output; the plugin multiplies bytes where the processor can."""
+        exact = self.weights[name]
+        scales = np.maximum(np.abs(exact).max(axis=1, keepdims=True) / 127, np.float32(1e-12))
+        near = self.ops.constant(np.round(exact / scales).astype(np.int8))
+        return self.ops.multiply(self.ops.convert(near, "f32"), self.ops.constant(scales))
+
     def row(self, name: str) -> Any:
         return self.ops.constant(self.weights[name].reshape(1, 1, -1))
 
     def linear(self, x: Any, name: str) -> Any:
-        product = self.ops.matmul(x, self.weight(f"{name}.weight"), transpose_a=False, transpose_b=True)
+        weight = self.byte_weight(f"{name}.weight") if self.bytewise else self.weight(f"{name}.weight")
+        product = self.ops.matmul(x, weight, transpose_a=False, transpose_b=True)
         return self.ops.add(product, self.row(f"{name}.bias"))
 
     def layer_norm(self, x: Any, name: str) -> Any:
@@ -139,7 +148,7 @@ class _Builder:
         return self.layer_norm(self.ops.add(x, self.linear(wide, f"{name}.output.dense")), f"{name}.output.LayerNorm")
 
 
-def build(weights: Weights, shape: BertShape) -> Any:
+def build(weights: Weights, shape: BertShape, *, bytewise: bool = False) -> Any:
     """The graph as an `openvino.Model`.
 
     Inputs, both int32: `ids` [texts, tokens], padded with anything; `lengths` [texts], the tokens that count.
@@ -149,12 +158,13 @@ def build(weights: Weights, shape: BertShape) -> Any:
     Args:
         weights: by their names in a BertModel's state; memory is shared, so it must outlive the graph.
         shape: of the model.
+        bytewise: the weights of the layers' products as bytes, rounded here; their memory is not shared.
 
     Raises:
         ConfigurationError: a weight is missing.
     """
     try:
-        return _graph(_Builder(weights, shape))
+        return _graph(_Builder(weights, shape, bytewise=bytewise))
     except KeyError as error:
         raise ConfigurationError(f"the model's weights lack {error}") from error
 

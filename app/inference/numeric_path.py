@@ -9,54 +9,62 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from app.domain.errors import ConfigurationError
 from app.domain.vectors import Matrix
-from app.inference import bert_graph, int8_graph, openvino_runtime, sample_passages
+from app.inference import bert_graph, openvino_runtime, sample_passages
 from app.inference.tokenizers_tokenizer import ModelTokenizer
 
 Path = Literal["f32", "bf16", "int8"]
 Choice = Literal["auto", "f32", "bf16", "int8"]
 
-# The least cosine to f32 that a path may have; the issue's figures. int8 is tried on prose alone, which it was not
-# calibrated with: texts of a few odd characters fall to 0.97, so questions are never computed in int8.
+# The least cosine to f32 that a path may have over the sample passages; the issue's figures.
 FLOORS: Mapping[Path, float] = {"f32": 0.9999, "bf16": 0.999, "int8": 0.99}
 
+# Inputs of a product that share one scale in int8. Fewer are closer to f32 and slower, more are neither; see
+# docs/decisions/0003-embedder.md.
+GROUP = 128
 
 Batch = list[npt.NDArray[np.int32]]
 
 
+class Graphs(Protocol):
+    """Builds the graph of a model, an `openvino.Model`."""
+
+    def __call__(self, *, bytewise: bool = False) -> Any:
+        """The graph; its products' weights as bytes if so asked."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """A graph and the precision to compile it for."""
+    """A graph and how to compile it."""
 
     path: Path
     graph: Any  # openvino.Model
+    precision: Literal["f32", "bf16"]  # of all that is not a product of bytes
 
+    def options(self, *, streams: int, threads: int) -> dict[str, Any]:
+        """Options of `compile_model`.
 
-def options(path: Path, *, streams: int, threads: int) -> dict[str, Any]:
-    """Options of `compile_model`.
-
-    Args:
-        path: the precision.
-        streams: how many requests run at once.
-        threads: over all streams.
-    """
-    precision = "bf16" if path == "bf16" else "f32"  # an int8 graph computes in f32 what it has not quantised
-    return {
-        "INFERENCE_PRECISION_HINT": precision,
-        "NUM_STREAMS": streams,
-        "INFERENCE_NUM_THREADS": threads,
-        "ENABLE_CPU_PINNING": False,  # the process has other threads, and two models share the cores
-    }
+        Args:
+            streams: how many requests run at once.
+            threads: over all streams.
+        """
+        return {
+            "INFERENCE_PRECISION_HINT": self.precision,
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP if self.path == "int8" else 0,
+            "NUM_STREAMS": streams,
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,  # the process has other threads, and two models share the cores
+        }
 
 
 def choose(
-    graph: Any,
+    graphs: Graphs,
     *,
     tokenizer: ModelTokenizer,
     cache_folder: pathlib.Path,
@@ -66,14 +74,13 @@ def choose(
 ) -> Chosen:
     """The path that was asked for, or the fastest of those that this processor computes natively.
 
-    "auto" compares f32 with bf16, and with int8 where such a graph was built before: building one takes a minute, so
-    that is done only when int8 is asked for. The measurement takes about two seconds, once for each processor and
-    version of OpenVINO; where only f32 is native there is nothing to measure.
+    The measurement takes some three seconds, once for each processor and version of OpenVINO; where only f32 is native
+    there is nothing to measure.
 
     Args:
-        graph: the f32 graph.
+        graphs: builds the graph.
         tokenizer: of the model.
-        cache_folder: keeps the choice and the int8 graph; may be read-only or absent.
+        cache_folder: keeps the choice; may be read-only or absent.
         path: what was asked for.
         model_key: names the weights.
         processor: None for this machine's.
@@ -84,94 +91,86 @@ def choose(
     """
     if path not in get_args(Choice):
         raise ConfigurationError(f"the numeric path is {path!r}, not one of {', '.join(get_args(Choice))}")
-    if path == "f32":
-        return Chosen(path="f32", graph=graph)
     core = openvino_runtime.openvino().Core()
     processor = processor or openvino_runtime.processor(core)
-    folder = cache_folder / f"{model_key}-{bert_graph.VERSION}"
-    trial = _Trial(core, graph, tokenizer=tokenizer)
-    if path == "bf16":
-        if not processor.bf16:
-            raise ConfigurationError(f"numeric path bf16: {processor.name} does not compute it; choose f32 or auto")
-        return trial.checked(Chosen(path="bf16", graph=graph))
-    if path == "int8":
-        quantised = int8_graph.load(core, folder) or int8_graph.make(core, graph, tokenizer=tokenizer, folder=folder)
-        return trial.checked(Chosen(path="int8", graph=quantised))
-    return _fastest(core, graph, trial=trial, folder=folder, processor=processor)
+    computed = native(processor)
+    if path == "auto":
+        kept = cache_folder / f"{model_key}-{bert_graph.VERSION}" / f"numeric-path-{processor.key}.json"
+        return _candidate(graphs, _fastest(core, graphs, tokenizer=tokenizer, kept=kept, paths=computed), computed)
+    if path not in computed:
+        raise ConfigurationError(f"numeric path {path}: {processor.name} does not compute it; choose f32 or auto")
+    chosen = _candidate(graphs, path, computed)
+    if path != "f32":
+        least = _Trial(core, graphs, tokenizer=tokenizer).closeness(chosen)
+        if least < FLOORS[path]:
+            raise ConfigurationError(
+                f"numeric path {path}: the smallest cosine to f32 is {least:.4f} on this processor, "
+                f"the floor is {FLOORS[path]}; choose f32 or auto"
+            )
+    return chosen
 
 
-def _fastest(
-    core: Any, graph: Any, *, trial: _Trial, folder: pathlib.Path, processor: openvino_runtime.Processor
-) -> Chosen:
+def native(processor: openvino_runtime.Processor) -> list[Path]:
+    """What the processor computes without emulation."""
+    paths: list[Path] = ["f32"]
+    paths += ["bf16"] if processor.bf16 else []
+    paths += ["int8"] if processor.int8 else []
+    return paths
+
+
+def _candidate(graphs: Graphs, path: Path, paths: list[Path]) -> Chosen:
+    return Chosen(
+        path=path,
+        graph=graphs(bytewise=path == "int8"),
+        precision="bf16" if path != "f32" and "bf16" in paths else "f32",
+    )
+
+
+def _fastest(core: Any, graphs: Graphs, *, tokenizer: ModelTokenizer, kept: pathlib.Path, paths: list[Path]) -> Path:
     """What was found fastest before, or is found so now."""
-    candidates: list[Path] = ["f32"]
-    candidates += ["bf16"] if processor.bf16 else []
-    candidates += ["int8"] if processor.int8 and int8_graph.exists(folder) else []
-    if candidates == ["f32"]:
-        return Chosen(path="f32", graph=graph)
-    kept = folder / f"numeric-path-{processor.key}-{'-'.join(candidates)}.json"
-    known = _read(kept, candidates)
-    if known in ("f32", "bf16"):
-        return Chosen(path=known, graph=graph)
-    quantised = int8_graph.load(core, folder) if "int8" in candidates else None
-    if known == "int8" and quantised is not None:
-        return Chosen(path="int8", graph=quantised)
-    fit = [Chosen(path=name, graph=graph) for name in candidates if name != "int8"]
-    fit += [Chosen(path="int8", graph=quantised)] if quantised is not None else []  # it may be damaged since
-    rates = trial.rates(fit)
-    fastest = max(fit, key=lambda one: rates.get(one.path, 0.0))
-    _write(kept, fastest.path, rates)
+    if paths == ["f32"]:
+        return "f32"
+    known = _read(kept, paths)
+    if known is not None:
+        return known
+    trial = _Trial(core, graphs, tokenizer=tokenizer)
+    rates = trial.rates([_candidate(graphs, path, paths) for path in paths])
+    fastest = max(rates, key=lambda path: rates[path])
+    _write(kept, fastest, rates)
     return fastest
 
 
 class _Trial:
-    """Runs candidates over the sample passages."""
+    """Runs candidates over the sample passages, on one core, as each batch of passages is run."""
 
-    def __init__(self, core: Any, graph: Any, *, tokenizer: ModelTokenizer) -> None:
+    def __init__(self, core: Any, graphs: Graphs, *, tokenizer: ModelTokenizer) -> None:
         self._core = core
-        self._graph = graph
-        self._prose = _batches(tokenizer.ids(sample_passages.PROSE))
-        self._odd = _batches(tokenizer.ids(sample_passages.ODD))
+        self._batches = _batches(tokenizer.ids(sample_passages.VARIED))
+        self._exact = self._vectors(self._request(Chosen(path="f32", graph=graphs(), precision="f32")))
 
-    def checked(self, candidate: Chosen) -> Chosen:
-        """The candidate, if it is close enough to f32.
-
-        Raises:
-            ConfigurationError: it is not.
-        """
-        least = self._closeness(candidate)
-        if least < FLOORS[candidate.path]:
-            raise ConfigurationError(
-                f"numeric path {candidate.path}: the smallest cosine to f32 is {least:.4f} on this processor, "
-                f"the floor is {FLOORS[candidate.path]}; choose f32 or auto"
-            )
-        return candidate
+    def closeness(self, candidate: Chosen) -> float:
+        """The smallest cosine to f32."""
+        return float(np.min(np.sum(self._exact * self._vectors(self._request(candidate)), axis=1)))
 
     def rates(self, candidates: list[Chosen], *, rounds: int = 3) -> dict[Path, float]:
         """Passes over the sample a second by the candidates that are close enough; rounds alternate."""
-        fit = [one for one in candidates if one.path == "f32" or self._closeness(one) >= FLOORS[one.path]]
+        fit = [one for one in candidates if one.path == "f32" or self.closeness(one) >= FLOORS[one.path]]
         requests = {one.path: self._request(one) for one in fit}
         seconds: dict[Path, list[float]] = {path: [] for path in requests}
-        for _ in range(rounds):
+        for number in range(rounds + 1):
             for path, request in requests.items():
                 began = time.perf_counter()
-                self._vectors(request, self._prose)
-                seconds[path].append(time.perf_counter() - began)
+                self._vectors(request)
+                if number:  # weights are laid out in the first
+                    seconds[path].append(time.perf_counter() - began)
         return {path: 1 / statistics.median(took) for path, took in seconds.items()}
 
-    def _closeness(self, candidate: Chosen) -> float:
-        batches = self._prose if candidate.path == "int8" else [*self._prose, *self._odd]
-        exact = self._vectors(self._request(Chosen(path="f32", graph=self._graph)), batches)
-        near = self._vectors(self._request(candidate), batches)
-        return float(np.min(np.sum(exact * near, axis=1)))
-
     def _request(self, candidate: Chosen) -> Any:
-        compiled = self._core.compile_model(candidate.graph, "CPU", options(candidate.path, streams=1, threads=0))
+        compiled = self._core.compile_model(candidate.graph, "CPU", candidate.options(streams=1, threads=1))
         return compiled.create_infer_request()
 
-    @staticmethod
-    def _vectors(request: Any, batches: list[Batch]) -> Matrix:
-        return np.concatenate([np.array(request.infer(batch)[0], dtype=np.float32) for batch in batches])
+    def _vectors(self, request: Any) -> Matrix:
+        return np.concatenate([np.array(request.infer(batch)[0], dtype=np.float32) for batch in self._batches])
 
 
 def _batches(ids: list[list[int]]) -> list[Batch]:

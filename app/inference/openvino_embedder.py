@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import pathlib
 import queue
@@ -51,12 +52,8 @@ class OpenVinoEncoder:
         """
         core = openvino_runtime.openvino().Core()
         cores = threads or openvino_runtime.processor(core).cores
-        many = core.compile_model(
-            passages.graph, "CPU", numeric_path.options(passages.path, streams=cores, threads=cores)
-        )
-        single = core.compile_model(
-            questions.graph, "CPU", numeric_path.options(questions.path, streams=1, threads=cores)
-        )
+        many = core.compile_model(passages.graph, "CPU", passages.options(streams=cores, threads=cores))
+        single = core.compile_model(questions.graph, "CPU", questions.options(streams=1, threads=cores))
         self._fingerprint = fingerprint
         self._tokenizer = tokenizer
         self._path = passages.path
@@ -133,7 +130,7 @@ def load(
     """The default embedder's model.
 
     Args:
-        cache_folder: keeps the choice of the numeric path and the int8 graph; may be read-only or absent.
+        cache_folder: keeps the choice of the numeric path; may be read-only or absent.
         path: the numeric path, or "auto" for the fastest that is close enough to f32.
         threads: cores to use; None for all of this process.
 
@@ -144,14 +141,15 @@ def load(
     folder = model_folder()
     openvino_runtime.check_sha256(folder / "model.safetensors", WEIGHTS_SHA256)
     tokenizer = ModelTokenizer.read(folder / "tokenizer.json", window_tokens=WINDOW_TOKENS)
-    with graph(folder) as built:
+    with graphs(folder) as build:
         chosen = numeric_path.choose(
-            built, tokenizer=tokenizer, cache_folder=cache_folder, path=path, model_key=WEIGHTS_SHA256[:12]
+            build, tokenizer=tokenizer, cache_folder=cache_folder, path=path, model_key=WEIGHTS_SHA256[:12]
         )
-        exact = numeric_path.Chosen(path="f32", graph=built)
+        # One question gains nothing by bytes: it is computed as all else of the chosen path is.
+        single = numeric_path.Chosen(path=chosen.precision, graph=build(), precision=chosen.precision)
         encoder = OpenVinoEncoder(
             chosen,
-            exact if chosen.path == "int8" else chosen,
+            single,
             tokenizer=tokenizer,
             fingerprint=FINGERPRINT,
             threads=threads,
@@ -174,8 +172,9 @@ def model_folder() -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def graph(folder: pathlib.Path) -> Iterator[Any]:
-    """The f32 graph of a BERT model's folder; its mapped pages are let go of at the end."""
+def graphs(folder: pathlib.Path) -> Iterator[numeric_path.Graphs]:
+    """Builds the graphs of a BERT model's folder; its mapped pages are let go of at the end."""
     weights = bert_graph.MappedWeights(folder / "model.safetensors")
-    yield bert_graph.build(weights.tensors, bert_graph.BertShape.read(folder / "config.json"))
+    shape = bert_graph.BertShape.read(folder / "config.json")
+    yield functools.partial(bert_graph.build, weights.tensors, shape)
     weights.release_pages()

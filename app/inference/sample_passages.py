@@ -1,10 +1,6 @@
-"""Texts that a numeric path is tried on: some written for it, and the standard library's own documentation."""
+"""Texts that a numeric path is tried on."""
 
 from __future__ import annotations
-
-import importlib
-import inspect
-from collections.abc import Iterator
 
 # Short texts, figures, code, other scripts, nothing at all.
 ODD = (
@@ -51,37 +47,3 @@ PROSE = (
 )
 
 VARIED = (*ODD, *PROSE)
-
-MODULES = (
-    "argparse", "array", "ast", "asyncio", "base64", "bisect", "calendar", "cmd", "codecs", "collections", "configparser",
-    "contextlib", "copy", "csv", "datetime", "decimal", "difflib", "dis", "doctest", "email", "enum", "fractions", "ftplib",
-    "functools", "gettext", "hashlib", "heapq", "html", "imaplib", "inspect", "io", "ipaddress", "itertools", "json",
-    "locale", "logging", "mailbox", "math", "mimetypes", "multiprocessing", "os", "pathlib", "pdb", "pickle", "platform",
-    "pprint", "queue", "random", "re", "sched", "secrets", "selectors", "shelve", "shutil", "socket", "sqlite3",
-    "statistics", "string", "subprocess", "tarfile", "tempfile", "textwrap", "threading", "timeit", "turtle", "typing",
-    "unittest", "urllib.parse", "urllib.request", "uuid", "warnings", "wave", "weakref", "zipfile",
-)  # fmt: skip
-
-
-def documentation(number: int) -> list[str]:
-    """Passages to calibrate with: documentation of the standard library, short and long, always the same.
-
-    Args:
-        number: how many at most; Python run with -OO has none.
-    """
-    seen = sorted({text for text in _docstrings() if len(text) > 40}, key=len)  # noqa: PLR2004 - a line at least
-    step = max(1, len(seen) // number)
-    return seen[::step][:number]
-
-
-def _docstrings() -> Iterator[str]:
-    for name in MODULES:
-        try:
-            module = importlib.import_module(name)
-        except ImportError:  # a build of Python without it
-            continue
-        described = [module, *(one for _, one in inspect.getmembers(module) if inspect.isclass(one) or callable(one))]
-        for one in described:
-            text = inspect.getdoc(one)
-            if text:
-                yield " ".join(text.split())[:1500]

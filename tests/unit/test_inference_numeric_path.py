@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import functools
 import json
 import os
 import pathlib
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from app.domain.errors import ConfigurationError
-from app.inference import bert_graph, int8_graph, numeric_path, openvino_embedder, openvino_runtime
+from app.inference import bert_graph, numeric_path, openvino_embedder, openvino_runtime
 from app.inference.tokenizers_tokenizer import ModelTokenizer
 
 PLAIN = openvino_runtime.Processor(name="plain", flags=frozenset(), cores=2, bf16=False, int8=False)
@@ -25,7 +25,7 @@ def tokenizer() -> ModelTokenizer:
 
 
 @pytest.fixture(scope="module")
-def graph() -> Any:
+def graphs() -> numeric_path.Graphs:
     rng = np.random.default_rng(7)
     hidden, wide, words = 16, 32, 30_522
 
@@ -51,11 +51,12 @@ def graph() -> Any:
     for name in ("embeddings.LayerNorm", f"{layer}.attention.output.LayerNorm", f"{layer}.output.LayerNorm"):
         weights[f"{name}.weight"] = np.ones(hidden, dtype=np.float32)
         weights[f"{name}.bias"] = np.zeros(hidden, dtype=np.float32)
-    return bert_graph.build(weights, bert_graph.BertShape(layers=1, heads=2, epsilon=1e-12))
+    shape = bert_graph.BertShape(layers=1, heads=2, epsilon=1e-12)
+    return functools.partial(bert_graph.build, weights, shape)
 
 
 def choose(
-    graph: Any,
+    graphs: numeric_path.Graphs,
     tokenizer: ModelTokenizer,
     folder: pathlib.Path,
     *,
@@ -63,45 +64,60 @@ def choose(
     processor: openvino_runtime.Processor = WITH_BF16,
 ) -> numeric_path.Path:
     return numeric_path.choose(
-        graph, tokenizer=tokenizer, cache_folder=folder, path=path, model_key="tiny", processor=processor
+        graphs, tokenizer=tokenizer, cache_folder=folder, path=path, model_key="tiny", processor=processor
     ).path
 
 
 def test_where_only_f32_is_native_nothing_is_measured(
-    graph: Any, tokenizer: ModelTokenizer, tmp_path: pathlib.Path
+    graphs: numeric_path.Graphs, tokenizer: ModelTokenizer, tmp_path: pathlib.Path
 ) -> None:
-    assert choose(graph, tokenizer, tmp_path, processor=PLAIN) == "f32"
+    assert choose(graphs, tokenizer, tmp_path, processor=PLAIN) == "f32"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_choice_is_measured_once_and_kept(graph: Any, tokenizer: ModelTokenizer, tmp_path: pathlib.Path) -> None:
-    first = choose(graph, tokenizer, tmp_path)
+def test_the_choice_is_measured_once_and_kept(
+    graphs: numeric_path.Graphs, tokenizer: ModelTokenizer, tmp_path: pathlib.Path
+) -> None:
+    first = choose(graphs, tokenizer, tmp_path)
     (kept,) = tmp_path.rglob("*.json")
     assert set(json.loads(kept.read_text(encoding="utf-8"))["passes_per_second"]) == {"f32", "bf16"}
 
     other = {"f32": "bf16", "bf16": "f32"}[first]
     kept.write_text(json.dumps({"fastest": other}), encoding="utf-8")
 
-    assert choose(graph, tokenizer, tmp_path) == other
+    assert choose(graphs, tokenizer, tmp_path) == other
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"fastest": "fp4"}'])
 def test_a_damaged_choice_is_measured_again(
-    graph: Any, tokenizer: ModelTokenizer, tmp_path: pathlib.Path, content: str
+    graphs: numeric_path.Graphs, tokenizer: ModelTokenizer, tmp_path: pathlib.Path, content: str
 ) -> None:
-    choose(graph, tokenizer, tmp_path)
+    choose(graphs, tokenizer, tmp_path)
     (kept,) = tmp_path.rglob("*.json")
     kept.write_text(content, encoding="utf-8")
 
-    choose(graph, tokenizer, tmp_path)
+    choose(graphs, tokenizer, tmp_path)
 
     assert json.loads(kept.read_text(encoding="utf-8"))["fastest"] in ("f32", "bf16")
 
 
-def test_another_processor_is_measured_anew(graph: Any, tokenizer: ModelTokenizer, tmp_path: pathlib.Path) -> None:
-    choose(graph, tokenizer, tmp_path)
+def test_where_bytes_are_native_they_take_part(
+    graphs: numeric_path.Graphs, tokenizer: ModelTokenizer, tmp_path: pathlib.Path
+) -> None:
+    bytewise = openvino_runtime.Processor(name="bytes", flags=frozenset(), cores=2, bf16=False, int8=True)
+
+    choose(graphs, tokenizer, tmp_path, processor=bytewise)
+
+    (kept,) = tmp_path.rglob("*.json")
+    assert set(json.loads(kept.read_text(encoding="utf-8"))["passes_per_second"]) == {"f32", "int8"}
+
+
+def test_another_processor_is_measured_anew(
+    graphs: numeric_path.Graphs, tokenizer: ModelTokenizer, tmp_path: pathlib.Path
+) -> None:
+    choose(graphs, tokenizer, tmp_path)
     choose(
-        graph,
+        graphs,
         tokenizer,
         tmp_path,
         processor=openvino_runtime.Processor(name="other", flags=frozenset(), cores=2, bf16=True, int8=False),
@@ -111,21 +127,21 @@ def test_another_processor_is_measured_anew(graph: Any, tokenizer: ModelTokenize
 
 
 def test_a_folder_that_cannot_be_written_to_is_no_error(
-    graph: Any, tokenizer: ModelTokenizer, tmp_path: pathlib.Path
+    graphs: numeric_path.Graphs, tokenizer: ModelTokenizer, tmp_path: pathlib.Path
 ) -> None:
     file = tmp_path / "a file where a folder should be"
     file.touch()
 
-    assert choose(graph, tokenizer, file) in ("f32", "bf16")
+    assert choose(graphs, tokenizer, file) in ("f32", "bf16")
 
 
 def test_a_path_that_the_processor_lacks_or_nobody_knows_is_refused(
-    graph: Any, tokenizer: ModelTokenizer, tmp_path: pathlib.Path
+    graphs: numeric_path.Graphs, tokenizer: ModelTokenizer, tmp_path: pathlib.Path
 ) -> None:
     with pytest.raises(ConfigurationError, match="plain does not compute it"):
-        choose(graph, tokenizer, tmp_path, path="bf16", processor=PLAIN)
+        choose(graphs, tokenizer, tmp_path, path="bf16", processor=PLAIN)
     with pytest.raises(ConfigurationError, match="not one of auto, f32, bf16, int8"):
-        choose(graph, tokenizer, tmp_path, path="fp4")
+        choose(graphs, tokenizer, tmp_path, path="fp4")
 
 
 def test_this_machine_is_described() -> None:
@@ -134,21 +150,3 @@ def test_this_machine_is_described() -> None:
     assert processor.cores == len(os.sched_getaffinity(0))
     assert processor.name
     assert len(processor.key) == 16
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="the extra `int8` is not installed")
-@pytest.mark.filterwarnings("ignore")  # nncf's own
-def test_an_int8_graph_is_made_once_and_a_damaged_one_is_not_used(
-    graph: Any, tokenizer: ModelTokenizer, tmp_path: pathlib.Path
-) -> None:
-    core = openvino_runtime.openvino().Core()
-
-    int8_graph.make(core, graph, tokenizer=tokenizer, folder=tmp_path, passages=8)
-
-    assert int8_graph.exists(tmp_path)
-    assert int8_graph.load(core, tmp_path) is not None
-    assert [path.name for path in tmp_path.iterdir()] == ["int8"]  # nothing half-written is left
-    weights = tmp_path / "int8" / "model.bin"
-    weights.write_bytes(weights.read_bytes()[:-1])
-    assert int8_graph.load(core, tmp_path) is None

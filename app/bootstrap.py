@@ -23,7 +23,7 @@ from app.documents.catalogue import Catalogue
 from app.documents.collections import Collections
 from app.documents.jobs import JobDesk
 from app.documents.purge import Purge
-from app.documents.refresh import RunRefresh
+from app.documents.refresh import Refresh
 from app.documents.remove import RemoveDocuments
 from app.documents.uploads import Staged
 from app.domain.access import Role, Workspace
@@ -260,7 +260,7 @@ def _open(
         lease_seconds=settings.lease_seconds,
         kept_versions=settings.kept_versions,
     )
-    refresh = RunRefresh(database=database, vectors=vectors, clock=clock)
+    refresh = Refresh(database=database, vectors=vectors, clock=clock)
     runner = _runner(settings, database, pipeline, purge, refresh, clock, observer)
     started_at = clock.now()
     queue = _queue(settings, runner, purge, database, clock, started_at)
@@ -287,12 +287,18 @@ def _open(
             files=files,
             queue=queue,
             clock=clock,
+            refresh=refresh,
             loader_fingerprint=registry.FINGERPRINT,
             sniff=_sniff,
         ),
         remove=RemoveDocuments(database=database, queue=queue, clock=clock),
         catalogue=Catalogue(
-            database=database, files=files, queue=queue, clock=clock, max_text_chars=settings.max_slice_chars
+            database=database,
+            files=files,
+            queue=queue,
+            clock=clock,
+            refresh=refresh,
+            max_text_chars=settings.max_slice_chars,
         ),
         jobs=JobDesk(database=database, queue=queue, clock=clock),
         search=Search(
@@ -336,7 +342,7 @@ def _runner(
     database: SqlDatabase,
     pipeline: Pipeline,
     purge: Purge,
-    refresh: RunRefresh,
+    refresh: Refresh,
     clock: Clock,
     observer: Observer,
 ) -> JobRunner:

@@ -129,7 +129,7 @@ def _write(
         for document, version, text, chunks in made:
             work.documents.add(document)
             work.versions.add(version)
-            work.chunks.add(document.id, chunks)
+            work.chunks.add([(document.id, chunk) for chunk in chunks])
             contents[version.original_key] = text.encode()
             contents[version.text_key] = canonical.pack(text)
         work.commit()

@@ -61,14 +61,23 @@ class Task:
     item: Item
     version: Version
     index: Index
+    cut: tuple[Cut, ...] | None = None  # of a small document that was cut just now; else its rows are read
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cut:
+    """A chunk, and what is known of its size."""
+
+    chunk: Chunk
+    tokens: int | None  # the most that its text has as it is embedded; None where it was not counted just now
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Cut:
+class _Document:
     """A task whose text was read and cut."""
 
     task: Task
-    chunks: tuple[Chunk, ...]
+    cut: tuple[Cut, ...]
     title: str  # as the document says, else its file name; for a version that was given none
     pages: int | None
     text_chars: int
@@ -109,10 +118,13 @@ class Pipeline:
         ended: list[Outcome] = []
         with self.database.read() as work:
             versions = work.versions.many([item.version_id for item in items if item.version_id is not None])
+            documents = work.documents.many([item.document_id for item in items if item.document_id is not None])
+            collections = {document.collection_id for document in documents.values()}
+            indexes = {each: work.collections.live_index(each) for each in collections}
             for item in items:
                 version = versions.get(item.version_id) if item.version_id else None
-                document = work.documents.get(item.workspace_id, item.document_id) if item.document_id else None
-                index = work.collections.live_index(document.collection_id) if document else None
+                document = documents.get(item.document_id) if item.document_id else None
+                index = indexes[document.collection_id] if document else None
                 if version is None or version.state is not VersionState.PENDING or index is None:
                     ended.append(
                         _ended(item, Failure(code="gone", message="the document was deleted", retryable=False))
@@ -172,27 +184,27 @@ class Pipeline:
         if not loaded:
             return []
         started = time.perf_counter()
-        cut: list[_Cut] = []
+        cut: list[_Document] = []
         ended: list[Outcome] = []
         for task, document in loaded:
             each = self._cut(task, document)
-            if each.chunks:
+            if each.cut:
                 cut.append(each)
             else:
                 error = DocumentError("there is no text in this document", code="no_text")
                 ended.append(_ended(task.item, _failure(error)))
         self._end(ended, [task.item for task, _ in loaded])
-        self.observer.stage("chunk", time.perf_counter() - started, sum(len(each.chunks) for each in cut))
-        small = [each for each in cut if len(each.chunks) <= _ROWS]
+        self.observer.stage("chunk", time.perf_counter() - started, sum(len(each.cut) for each in cut))
+        small = [each for each in cut if len(each.cut) <= _ROWS]
         tasks = self._write_chunks(small) if small else []
         for each in cut:
-            if len(each.chunks) > _ROWS:
+            if len(each.cut) > _ROWS:
                 tasks += self._write_many_chunks(each, lease)
         return tasks
 
-    def _cut(self, task: Task, loaded: Loaded) -> _Cut:
+    def _cut(self, task: Task, loaded: Loaded) -> _Document:
         pieces = self.chunker.cut(loaded)
-        chunks = tuple(
+        chunks = (
             Chunk(
                 index_id=task.index.id,
                 version_id=task.version.id,
@@ -205,37 +217,36 @@ class Pipeline:
             )
             for ordinal, piece in enumerate(pieces)
         )
-        return _Cut(
+        return _Document(
             task=task,
-            chunks=chunks,
+            cut=tuple(Cut(chunk, piece.tokens) for chunk, piece in zip(chunks, pieces, strict=True)),
             title=loaded.title or pathlib.PurePath(task.version.filename).stem,
             pages=len(loaded.pages) or None,
             text_chars=len(loaded.text),
             warnings=loaded.warnings[:_MAX_WARNINGS],
         )
 
-    def _write_chunks(self, cut: Sequence[_Cut]) -> list[Task]:
+    def _write_chunks(self, cut: Sequence[_Document]) -> list[Task]:
         """All rows of some small documents in one transaction; gives the tasks that were still held."""
         with self.database.write() as work:
             written = work.jobs.progress([_chunked(each) for each in cut])
             mine = [each for each in cut if each.task.item.id in written]
             work.chunks.remove([each.task.version.id for each in mine])
             tasks = _note(work, mine, self.clock.now())
-            for each in mine:
-                work.chunks.add(each.task.version.document_id, each.chunks)
+            work.chunks.add([(each.task.version.document_id, one.chunk) for each in mine for one in each.cut])
             work.commit()
-        return tasks
+        return [dataclasses.replace(task, cut=each.cut) for task, each in zip(tasks, mine, strict=True)]
 
-    def _write_many_chunks(self, cut: _Cut, lease: Lease) -> list[Task]:
+    def _write_many_chunks(self, cut: _Document, lease: Lease) -> list[Task]:
         """The rows of one large document in several transactions; the stage ends with the last."""
         item, version = cut.task.item, cut.task.version
-        for first in range(0, len(cut.chunks), _ROWS):
+        for first in range(0, len(cut.cut), _ROWS):
             with self.database.write() as work:
                 if not work.jobs.held({item.id: item.lease_token}):
                     return []
                 if first == 0:
                     work.chunks.remove([version.id])
-                work.chunks.add(version.document_id, cut.chunks[first : first + _ROWS])
+                work.chunks.add([(version.document_id, one.chunk) for one in cut.cut[first : first + _ROWS]])
                 work.commit()
             _stop_if_asked(lease)
         with self.database.write() as work:
@@ -257,9 +268,12 @@ class Pipeline:
                     self._set_access(task.index, task.version)  # an earlier worker may have written older readers
         return [task for task in tasks if task.item.id not in lost]
 
-    def _missing(self, space: Space, tasks: Sequence[Task], lost: set[uuid.UUID]) -> Iterator[tuple[Task, Chunk]]:
+    def _missing(self, space: Space, tasks: Sequence[Task], lost: set[uuid.UUID]) -> Iterator[tuple[Task, Cut]]:
         """Every chunk that is to be indexed, read in pages; of a resumed item only those that the index lacks."""
         for task in tasks:
+            if task.cut is not None:
+                yield from ((task, one) for one in task.cut)
+                continue
             first = 0
             while task.item.id not in lost:
                 with self.database.read() as work:
@@ -269,20 +283,20 @@ class Pipeline:
                 first = chunks[-1].ordinal + 1
                 resumed = task.item.stage is not Stage.LOAD
                 held = self.vectors.present(space, [chunk.id for chunk in chunks]) if resumed else set()
-                yield from ((task, chunk) for chunk in chunks if chunk.id not in held)
+                yield from ((task, Cut(chunk, None)) for chunk in chunks if chunk.id not in held)
 
     def _index_window(
-        self, space: Space, window: Sequence[tuple[Task, Chunk]], lease: Lease, lost: set[uuid.UUID]
+        self, space: Space, window: Sequence[tuple[Task, Cut]], lease: Lease, lost: set[uuid.UUID]
     ) -> None:
         started = time.perf_counter()
-        titled = [(task.version.title, chunk) for task, chunk in window]
+        titled = [(task.version.title, one.chunk) for task, one in window]
         encoded = encode(self.embedder, self.sparse, self._passages(window), titled)
         embedded = time.perf_counter()
         self.observer.stage("embed", embedded - started, len(window))
         ids = {task.item.id for task, _ in window}
         gone = ids - lease.held(ids)
         rows = [row for row, (task, _) in enumerate(window) if task.item.id not in gone]
-        kept = [(window[row][0].version, window[row][1]) for row in rows]
+        kept = [(window[row][0].version, window[row][1].chunk) for row in rows]
         self.vectors.upsert(space, points(kept, encoded.rows(rows)))
         late = ids - gone - self._report(window, gone)
         self._take_back(space, _tasks_of(window, late))
@@ -301,23 +315,26 @@ class Pipeline:
         pending = {each.id for each in current.values() if each.state is VersionState.PENDING}
         self.vectors.delete_versions(space, [task.version.id for task in tasks if task.version.id not in pending])
 
-    def _passages(self, window: Sequence[tuple[Task, Chunk]]) -> list[str]:
+    def _passages(self, window: Sequence[tuple[Task, Cut]]) -> list[str]:
         passages: list[str] = []
         for title, group in itertools.groupby(window, key=lambda pair: pair[0].version.title):
-            passages += self.chunker.passages(title, [(chunk.headings, chunk.text) for _, chunk in group])
+            cut = [one for _, one in group]
+            passages += self.chunker.passages(
+                title, [(one.chunk.headings, one.chunk.text) for one in cut], [one.tokens for one in cut]
+            )
         return passages
 
-    def _report(self, window: Sequence[tuple[Task, Chunk]], gone: set[uuid.UUID]) -> set[uuid.UUID]:
+    def _report(self, window: Sequence[tuple[Task, Cut]], gone: set[uuid.UUID]) -> set[uuid.UUID]:
         """Write how far each item of a window has come; gives those that are still held."""
         reports = [
             LeaseProgress(
                 item_id=task.item.id,
                 lease_token=task.item.lease_token,
                 stage=Stage.INDEX,
-                units_done=chunk.ordinal + 1,
+                units_done=one.chunk.ordinal + 1,
                 units_total=task.version.chunks,
             )
-            for task, chunk in {task.item.id: (task, chunk) for task, chunk in window}.values()
+            for task, one in {task.item.id: (task, one) for task, one in window}.values()
             if task.item.id not in gone
         ]
         with self.database.write() as work:
@@ -362,9 +379,7 @@ class Pipeline:
         with self.database.write() as work:
             ended = work.jobs.finish(outcomes, now)
             mine = [by_id[item_id] for item_id in ended]
-            for version in work.versions.many([each.version_id for each in mine if each.version_id]).values():
-                if version.state is VersionState.PENDING:
-                    work.versions.update(dataclasses.replace(version, state=VersionState.FAILED))
+            work.versions.fail_pending([each.version_id for each in mine if each.version_id is not None])
             work.jobs.settle(sorted({item.job_id for item in mine}), now)
             work.commit()
         for outcome in outcomes:
@@ -379,19 +394,19 @@ def _failure(error: FootnoteError) -> Failure:
     return Failure(code=error.code, message=error.message, retryable=error.retryable)
 
 
-def _chunked(cut: _Cut) -> LeaseProgress:
+def _chunked(cut: _Document) -> LeaseProgress:
     """The report that ends the stage chunk."""
     return LeaseProgress(
         item_id=cut.task.item.id,
         lease_token=cut.task.item.lease_token,
         stage=Stage.INDEX,
         units_done=0,
-        units_total=len(cut.chunks),
+        units_total=len(cut.cut),
         warnings=cut.warnings,
     )
 
 
-def _note(work: WriteWork, cut: Sequence[_Cut], now: dt.datetime) -> list[Task]:
+def _note(work: WriteWork, cut: Sequence[_Document], now: dt.datetime) -> list[Task]:
     """Write what is known of versions now, and that points of them may exist from now on."""
     current = work.versions.many([each.task.version.id for each in cut])
     tasks: list[Task] = []
@@ -402,13 +417,18 @@ def _note(work: WriteWork, cut: Sequence[_Cut], now: dt.datetime) -> list[Task]:
             title=version.title or each.title,
             pages=each.pages,
             text_chars=each.text_chars,
-            chunks=len(each.chunks),
+            chunks=len(each.cut),
         )
-        work.versions.update(version)
-        space = each.task.index.fingerprints.space
-        work.versions.hide([version.id], document_ids=[version.document_id], space=space, now=now)
         item = dataclasses.replace(each.task.item, warnings=each.warnings)
         tasks.append(dataclasses.replace(each.task, version=version, item=item))
+    work.versions.update_many([task.version for task in tasks])
+    for space, group in _by_space(tasks):
+        work.versions.hide(
+            [task.version.id for task in group],
+            document_ids=[task.version.document_id for task in group],
+            space=space.name,
+            now=now,
+        )
     return tasks
 
 
@@ -428,10 +448,10 @@ def _by_space(tasks: Sequence[Task]) -> Iterator[tuple[Space, list[Task]]]:
     yield from spaces.items()
 
 
-def _tasks_of(window: Sequence[tuple[Task, Chunk]], item_ids: set[uuid.UUID]) -> list[Task]:
+def _tasks_of(window: Sequence[tuple[Task, Cut]], item_ids: set[uuid.UUID]) -> list[Task]:
     return list({task.item.id: task for task, _ in window if task.item.id in item_ids}.values())
 
 
-def _windows(pairs: Iterator[tuple[Task, Chunk]], size: int) -> Iterator[list[tuple[Task, Chunk]]]:
+def _windows(pairs: Iterator[tuple[Task, Cut]], size: int) -> Iterator[list[tuple[Task, Cut]]]:
     while window := list(itertools.islice(pairs, size)):
         yield window

@@ -18,7 +18,6 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from app.domain.documents import VersionState
 from app.domain.errors import FootnoteError, TransientError
 from app.domain.events import Observer
 from app.domain.jobs import Failure, Item, JobKind, JobState
@@ -109,6 +108,9 @@ class JobRunner:
         if self._stop.is_set():
             return False
         now = self._clock.now()
+        soonest = self.next_run_at(kinds)
+        if soonest is None or soonest > now:  # an idle worker asks often, and keeps out of the way of those who write
+            return False
         with self._database.write() as work:
             items = work.jobs.claim(
                 owner=self._owner,
@@ -172,10 +174,10 @@ class JobRunner:
             work.commit()
         return len(items)
 
-    def next_run_at(self) -> dt.datetime | None:
-        """When the next waiting item may be claimed."""
+    def next_run_at(self, kinds: Sequence[JobKind]) -> dt.datetime | None:
+        """When the next waiting item of these kinds may be claimed."""
         with self._database.read() as work:
-            return work.jobs.next_run_at()
+            return work.jobs.next_run_at(kinds)
 
     def _run(self, items: Sequence[Item]) -> None:
         claim = _Claim(database=self._database, leases={item.id: item.lease_token for item in items}, stop=self._stop)
@@ -266,9 +268,7 @@ class JobRunner:
         ]
         ended = work.jobs.finish(outcomes, now)
         mine = [item for item in items if item.id in ended]
-        for version in work.versions.many([item.version_id for item in mine if item.version_id is not None]).values():
-            if version.state is VersionState.PENDING:
-                work.versions.update(dataclasses.replace(version, state=VersionState.FAILED))
+        work.versions.fail_pending([item.version_id for item in mine if item.version_id is not None])
         work.jobs.settle(sorted({item.job_id for item in mine}), now)
         for item in mine:
             self._observer.item(item.kind, JobState.FAILED, failure.code)

@@ -17,7 +17,8 @@ from app.api.house import Call
 from app.api.ndjson import TEXT_NAME, TEXT_TYPE, text_content
 from app.api.problems import ContentTypeError
 from app.api.schemas import DocumentBody, PutBody, TextBody
-from app.documents.add import Outcome, require_editor
+from app.documents.add import require_editor
+from app.documents.plan import Outcome
 from app.documents.uploads import Staged, Upload
 from app.domain.access import Principal
 from app.domain.errors import BadMetadataError, InvalidInputError, StorageFullError

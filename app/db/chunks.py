@@ -19,8 +19,8 @@ from app.domain.repositories import Hit
 class SqlChunks(Repository):
     """Implements `app.domain.repositories.Chunks`, which says what each method promises."""
 
-    def add(self, document_id: uuid.UUID, chunks: Sequence[Chunk]) -> None:
-        """Insert; a chunk that is there already is the same one and stays."""
+    def add(self, chunks: Sequence[tuple[uuid.UUID, Chunk]]) -> None:
+        """Insert, each with its document's id; a chunk that is there already is the same one and stays."""
         rows = [
             {
                 "id": chunk.id,
@@ -34,7 +34,7 @@ class SqlChunks(Repository):
                 "headings": chunk.headings,
                 "text": chunk.text,
             }
-            for chunk in chunks
+            for document_id, chunk in chunks
         ]
         if rows:
             self.connection.execute(upsert(self.connection, table).on_conflict_do_nothing(), rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
@@ -17,7 +17,7 @@ from app.db.tables import document as table
 from app.domain.access import Principal
 from app.domain.documents import Document
 from app.domain.errors import NotFoundError
-from app.domain.filters import Filter, Scalar, kind_of
+from app.domain.filters import Filter, kind_of
 
 _COLLECTION_IS_THERE = sa.exists().where(collection.c.id == table.c.collection_id, collection.c.deleted_at.is_(None))
 
@@ -27,25 +27,30 @@ class SqlDocuments(Repository):
 
     def add(self, document: Document) -> None:
         """Insert, with its readers and metadata."""
-        taken = "the document" if document.external_id is None else f"the external id {document.external_id!r}"
+        self.add_many([document])
+
+    def add_many(self, documents: Sequence[Document]) -> None:
+        """Insert several."""
+        if not documents:
+            return
+        one = documents[0].external_id if len(documents) == 1 else None
+        taken = "the document" if one is None else f"the external id {one!r}"
+        rows = [
+            {
+                "id": document.id,
+                "workspace_id": document.workspace_id,
+                "collection_id": document.collection_id,
+                "external_id": document.external_id,
+                "created_at": document.created_at,
+                "deleted_at": document.deleted_at,
+                **_changeable(document),
+            }
+            for document in documents
+        ]
         with conflict(f"{taken} exists already in this collection, or was deleted a moment ago"):
-            self.connection.execute(
-                table.insert().values(
-                    id=document.id,
-                    workspace_id=document.workspace_id,
-                    collection_id=document.collection_id,
-                    external_id=document.external_id,
-                    title=document.title,
-                    metadata=document.metadata,
-                    readers=list(document.readers),
-                    live_version_id=document.live_version_id,
-                    created_at=document.created_at,
-                    updated_at=document.updated_at,
-                    deleted_at=document.deleted_at,
-                )
-            )
-        self._add_readers(document.id, document.readers)
-        self._add_facts(document.id, document.metadata)
+            self.connection.execute(table.insert(), rows)
+        self._add_readers(documents)
+        self._add_facts(documents)
 
     def get(self, workspace_id: uuid.UUID, document_id: uuid.UUID) -> Document | None:
         """One by id."""
@@ -56,9 +61,26 @@ class SqlDocuments(Repository):
         return self._one(table.c.collection_id == collection_id, table.c.external_id == external_id)
 
     def _one(self, *conditions: sa.ColumnElement[bool]) -> Document | None:
+        return next(iter(self._several(*conditions)), None)
+
+    def many(self, document_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Document]:
+        """Several by id."""
+        found = [each for some in batches(document_ids) for each in self._several(table.c.id.in_(some))]
+        return {document.id: document for document in found}
+
+    def by_external_ids(self, collection_id: uuid.UUID, external_ids: Sequence[str]) -> dict[str, Document]:
+        """Several by external id."""
+        found = [
+            each
+            for some in batches(external_ids)
+            for each in self._several(table.c.collection_id == collection_id, table.c.external_id.in_(some))
+        ]
+        return {document.external_id: document for document in found if document.external_id is not None}
+
+    def _several(self, *conditions: sa.ColumnElement[bool]) -> list[Document]:
         query = sa.select(table).where(table.c.deleted_at.is_(None), _COLLECTION_IS_THERE, *conditions)
-        row = self.first(self.locked(query, table))
-        return None if row is None else document_of(row)
+        rows = self.connection.execute(self.locked(query.order_by(table.c.id), table))
+        return [document_of(row) for row in rows]
 
     def page(
         self,
@@ -86,37 +108,40 @@ class SqlDocuments(Repository):
 
     def update(self, document: Document) -> None:
         """Write title, metadata, readers, live_version_id, updated_at."""
-        query = sa.select(table.c.metadata, table.c.readers).where(table.c.id == document.id)
-        stored = self.first(self.locked(query, table))
-        if stored is None:
-            raise NotFoundError("the document is gone")
-        self.connection.execute(
-            table.update()
-            .where(table.c.id == document.id)
-            .values(
-                title=document.title,
-                metadata=document.metadata,
-                readers=list(document.readers),
-                live_version_id=document.live_version_id,
-                updated_at=document.updated_at,
-            )
-        )
-        if stored.readers != list(document.readers):
-            self.connection.execute(document_reader.delete().where(document_reader.c.document_id == document.id))
-            self._add_readers(document.id, document.readers)
-        if json.dumps(stored.metadata) != json.dumps(document.metadata):  # in Python 1 equals True
-            self.connection.execute(document_fact.delete().where(document_fact.c.document_id == document.id))
-            self._add_facts(document.id, document.metadata)
+        self.update_many([document])
 
-    def _add_readers(self, document_id: uuid.UUID, readers: Sequence[str]) -> None:
-        rows = [{"document_id": document_id, "reader": reader} for reader in dict.fromkeys(readers)]
+    def update_many(self, documents: Sequence[Document]) -> None:
+        """The same of several; readers and metadata are written anew where they differ."""
+        stored: dict[uuid.UUID, Row] = {}
+        for some in batches([document.id for document in documents]):
+            query = sa.select(table.c.id, table.c.metadata, table.c.readers).where(table.c.id.in_(some))
+            stored |= {row.id: row for row in self.connection.execute(self.locked(query.order_by(table.c.id), table))}
+        if any(document.id not in stored for document in documents):
+            raise NotFoundError("the document is gone")
+        self.write_each(table, [{"written": document.id, **_changeable(document)} for document in documents])
+        read_by = [each for each in documents if stored[each.id].readers != list(each.readers)]
+        # In Python 1 equals True.
+        said = [each for each in documents if json.dumps(stored[each.id].metadata) != json.dumps(each.metadata)]
+        for changed, of in ((read_by, document_reader), (said, document_fact)):
+            for some in batches([document.id for document in changed]):
+                self.connection.execute(of.delete().where(of.c.document_id.in_(some)))
+        self._add_readers(read_by)
+        self._add_facts(said)
+
+    def _add_readers(self, documents: Sequence[Document]) -> None:
+        rows = [
+            {"document_id": document.id, "reader": reader}
+            for document in documents
+            for reader in dict.fromkeys(document.readers)
+        ]
         if rows:
             self.connection.execute(document_reader.insert(), rows)
 
-    def _add_facts(self, document_id: uuid.UUID, metadata: Mapping[str, Scalar]) -> None:
+    def _add_facts(self, documents: Sequence[Document]) -> None:
         rows = [
-            {"document_id": document_id, "key": key, "kind": kind_of(value), "value": ordered(value)}
-            for key, value in metadata.items()
+            {"document_id": document.id, "key": key, "kind": kind_of(value), "value": ordered(value)}
+            for document in documents
+            for key, value in document.metadata.items()
         ]
         if rows:
             self.connection.execute(document_fact.insert(), rows)
@@ -178,6 +203,16 @@ def _collection_of(principal: Principal) -> sa.ColumnElement[bool]:
     return sa.exists().where(
         collection.c.id == table.c.collection_id, collection.c.workspace_id == principal.workspace_id
     )
+
+
+def _changeable(document: Document) -> dict[str, object]:
+    return {
+        "title": document.title,
+        "metadata": document.metadata,
+        "readers": list(document.readers),
+        "live_version_id": document.live_version_id,
+        "updated_at": document.updated_at,
+    }
 
 
 def document_of(row: Row) -> Document:

@@ -226,7 +226,8 @@ class SqlJobs(Repository):
         """Write stage and units where the token still holds."""
         held = self._held({each.item_id: each.lease_token for each in reports})
         for told in (False, True):  # reports that name warnings write one column more
-            self._write_each(
+            self.write_each(
+                item,
                 [
                     {
                         "written": each.item_id,
@@ -238,7 +239,7 @@ class SqlJobs(Repository):
                     }
                     for each in reports
                     if each.item_id in held and (each.warnings is not None) is told
-                ]
+                ],
             )
         return held
 
@@ -246,7 +247,8 @@ class SqlJobs(Repository):
         """Write final states where the token still holds."""
         held = self._held({each.item_id: each.lease_token for each in outcomes})
         ended = [each for each in outcomes if each.item_id in held]
-        self._write_each(
+        self.write_each(
+            item,
             [
                 {
                     "written": each.item_id,
@@ -257,18 +259,12 @@ class SqlJobs(Repository):
                     **_NO_LEASE,
                 }
                 for each in ended
-            ]
+            ],
         )
         well = (JobState.COMPLETED, JobState.COMPLETED_WITH_WARNINGS)
         for some in batches([each.item_id for each in ended if each.state in well]):
             self.connection.execute(item.update().where(item.c.id.in_(some)).values(stage=Stage.DONE.value))
         return held
-
-    def _write_each(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Write each row's columns to the item named `written`."""
-        if rows:
-            columns = {name: sa.bindparam(name, type_=item.c[name].type) for name in rows[0] if name != "written"}
-            self.connection.execute(item.update().where(item.c.id == sa.bindparam("written")).values(columns), rows)
 
     def postpone(
         self, item_id: uuid.UUID, lease_token: int, *, failure: Failure | None, failures: int, next_run_at: dt.datetime
@@ -397,23 +393,20 @@ class SqlJobs(Repository):
 
     def _write_jobs(self, jobs: Sequence[Job]) -> None:
         names = ("state", "total", "done", "failed", "warnings", "error", "finished_at")
-        rows = [{"written": job.id} | {name: job_values(job)[name] for name in names} for job in jobs]
-        if rows:
-            columns = {name: sa.bindparam(name, type_=table.c[name].type) for name in names}
-            self.connection.execute(table.update().where(table.c.id == sa.bindparam("written")).values(columns), rows)
+        self.write_each(table, [{"written": job.id} | {name: job_values(job)[name] for name in names} for job in jobs])
 
     def counts(self) -> dict[tuple[JobKind, JobState], int]:
         """Items by kind and state, over all workspaces."""
         query = sa.select(item.c.state, item.c.kind, sa.func.count()).group_by(item.c.state, item.c.kind)
         return {(JobKind(kind), JobState(state)): count for state, kind, count in self.connection.execute(query)}
 
-    def next_run_at(self) -> dt.datetime | None:
+    def next_run_at(self, kinds: Sequence[JobKind]) -> dt.datetime | None:
         """When the earliest waiting item may be claimed; asked kind by kind, as the index is ordered."""
         earliest = [
             self.connection.execute(
                 sa.select(sa.func.min(item.c.next_run_at)).where(_QUEUED, item.c.kind == kind.value)
             ).scalar_one()
-            for kind in JobKind
+            for kind in kinds
         ]
         return min((moment for moment in earliest if moment is not None), default=None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -39,6 +39,14 @@ class Repository:
         """Run an UPDATE of one row. Raises NotFoundError where there is no such row any more."""
         if self.connection.execute(statement).rowcount == 0:
             raise NotFoundError(f"the {what} is gone")
+
+    def write_each(self, table: sa.Table, rows: Sequence[Mapping[str, object]]) -> int:
+        """Write each row's columns to the row whose id is `written`; all name the same columns. Gives how many there were."""
+        if not rows:
+            return 0
+        columns = {name: sa.bindparam(name, type_=table.c[name].type) for name in rows[0] if name != "written"}
+        statement = table.update().where(table.c.id == sa.bindparam("written", type_=table.c.id.type)).values(columns)
+        return self.connection.execute(statement, list(rows)).rowcount
 
 
 def batches(values: Sequence[T], size: int = BATCH) -> Iterator[Sequence[T]]:

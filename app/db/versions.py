@@ -14,6 +14,7 @@ from app.db.repository import Repository, Row, batches
 from app.db.tables import document, hidden_version
 from app.db.tables import version as table
 from app.domain.documents import Version, VersionState
+from app.domain.errors import NotFoundError
 from app.domain.repositories import Hidden
 
 
@@ -22,22 +23,29 @@ class SqlVersions(Repository):
 
     def add(self, version: Version) -> None:
         """Insert."""
-        with conflict(f"the document has a version {version.seq} already"):
-            self.connection.execute(
-                table.insert().values(
-                    id=version.id,
-                    workspace_id=version.workspace_id,
-                    document_id=version.document_id,
-                    seq=version.seq,
-                    filename=version.filename,
-                    media_type=version.media_type,
-                    sha256=version.sha256,
-                    size_bytes=version.size_bytes,
-                    loader=version.loader,
-                    created_at=version.created_at,
-                    **_changeable(version),
-                )
-            )
+        self.add_many([version])
+
+    def add_many(self, versions: Sequence[Version]) -> None:
+        """Insert several."""
+        rows = [
+            {
+                "id": version.id,
+                "workspace_id": version.workspace_id,
+                "document_id": version.document_id,
+                "seq": version.seq,
+                "filename": version.filename,
+                "media_type": version.media_type,
+                "sha256": version.sha256,
+                "size_bytes": version.size_bytes,
+                "loader": version.loader,
+                "created_at": version.created_at,
+                **_changeable(version),
+            }
+            for version in versions
+        ]
+        if rows:
+            with conflict(f"the document has a version {versions[0].seq} already"):
+                self.connection.execute(table.insert(), rows)
 
     def get(self, workspace_id: uuid.UUID, version_id: uuid.UUID) -> Version | None:
         """One by id."""
@@ -47,8 +55,18 @@ class SqlVersions(Repository):
 
     def of_document(self, document_id: uuid.UUID) -> list[Version]:
         """All versions of a document, newest first."""
-        query = sa.select(table).where(table.c.document_id == document_id).order_by(table.c.seq.desc())
-        return [_version(row) for row in self.connection.execute(self.locked(query, table))]
+        return self.of_documents([document_id]).get(document_id, [])
+
+    def of_documents(self, document_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Version]]:
+        """The same of several, by document."""
+        found: dict[uuid.UUID, list[Version]] = {}
+        for some in batches(document_ids):
+            query = (
+                sa.select(table).where(table.c.document_id.in_(some)).order_by(table.c.document_id, table.c.seq.desc())
+            )
+            for row in self.connection.execute(self.locked(query, table)):
+                found.setdefault(row.document_id, []).append(_version(row))
+        return found
 
     def many(self, version_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Version]:
         """Several by id."""
@@ -60,7 +78,21 @@ class SqlVersions(Repository):
 
     def update(self, version: Version) -> None:
         """Write state, title, metadata, readers, pages, text_chars, chunks."""
-        self.change(table.update().where(table.c.id == version.id).values(**_changeable(version)), "version")
+        self.update_many([version])
+
+    def update_many(self, versions: Sequence[Version]) -> None:
+        """The same of several."""
+        if self.write_each(table, [{"written": each.id, **_changeable(each)} for each in versions]) < len(versions):
+            raise NotFoundError("the version is gone")
+
+    def fail_pending(self, version_ids: Sequence[uuid.UUID]) -> None:
+        """Those that are pending will not be ingested."""
+        for some in batches(version_ids):
+            self.connection.execute(
+                table.update()
+                .where(table.c.id.in_(some), table.c.state == VersionState.PENDING.value)
+                .values(state=VersionState.FAILED.value)
+            )
 
     def remove(self, version_id: uuid.UUID) -> None:
         """Delete a version's row; its chunks go by their foreign key."""
@@ -91,9 +123,10 @@ class SqlVersions(Repository):
             rows,
         )
 
-    def unhide(self, version_id: uuid.UUID) -> None:
-        """The version is live now."""
-        self.connection.execute(hidden_version.delete().where(hidden_version.c.version_id == version_id))
+    def unhide(self, version_ids: Sequence[uuid.UUID]) -> None:
+        """These are live now."""
+        for some in batches(version_ids):
+            self.connection.execute(hidden_version.delete().where(hidden_version.c.version_id.in_(some)))
 
     def hidden_ids(self, space: str, *, limit: int) -> list[uuid.UUID]:
         """Hidden versions whose points have not been swept; newest first."""

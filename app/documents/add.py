@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import enum
 import hashlib
-import pathlib
 import uuid
 from collections.abc import Callable, Sequence
 
 from app.documents import enqueue, uploads
-from app.documents.refresh import request_refresh
+from app.documents.plan import Outcome, Plan, Plans, Request
+from app.documents.refresh import Refresh, request_refresh
 from app.documents.uploads import Staged, Upload
-from app.domain import filters
-from app.domain.access import EVERYONE, Principal, Role, meet
-from app.domain.documents import Collection, Document, Version, VersionState
-from app.domain.errors import ConflictError, EmptyFileError, FootnoteError, ForbiddenError, NotFoundError
+from app.domain.access import Principal, Role, meet
+from app.domain.documents import Collection, Document, Version
+from app.domain.errors import EmptyFileError, FootnoteError, ForbiddenError, NotFoundError
 from app.domain.ids import new_id
 from app.domain.jobs import Job, JobKind
 from app.domain.ports import Clock, FileStore, JobQueue
@@ -24,15 +22,6 @@ from app.domain.repositories import Database, ReadWork, WriteWork
 
 TEXT = "text/plain"  # the media type of a batch's lines
 _IDEMPOTENCY_NAMESPACE = uuid.UUID("a6a9cf1e-8a5c-5f86-8c37-0a9d5b0e5d5a")
-
-
-class Outcome(enum.StrEnum):
-    """What an upload came to."""
-
-    ACCEPTED = "accepted"  # a new version was made and waits to be ingested
-    UNCHANGED = "unchanged"  # equal to the live version
-    UPDATED = "updated"  # only title, metadata or readers differ; they have been changed
-    UNDER_WAY = "under_way"  # its bytes are being ingested already
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,30 +61,22 @@ class BatchPart:
     rejected: tuple[Rejected, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
-    """One upload, checked, with the ids that it will have if something is made of it."""
+@dataclasses.dataclass(slots=True, kw_only=True)
+class _Part:
+    """What became of a part's lines, while they are written."""
 
-    upload: Upload
-    media_type: str
-    sha256: str
-    size_bytes: int
-    version_id: uuid.UUID
-    document_id: uuid.UUID  # of a new document
+    job: Job | None
+    accepted: int = 0
+    kept: set[str] = dataclasses.field(default_factory=set)  # keys of originals that rows name now
+    updated: list[Document] = dataclasses.field(default_factory=list)
+    rejected: list[Rejected] = dataclasses.field(default_factory=list)
 
-    @property
-    def original_key(self) -> str:
-        return f"originals/{self.version_id.hex[-2:]}/{self.version_id.hex}"
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """What a request means, given what the database holds at one moment."""
-
-    outcome: Outcome
-    document: Document
-    version: Version
-    is_new: bool  # the document has no row yet
+    def count(self, plan: Plan, request: Request) -> None:
+        self.accepted += 1
+        if plan.outcome is Outcome.ACCEPTED:
+            self.kept.add(request.original_key)
+        elif plan.outcome is Outcome.UPDATED:
+            self.updated.append(plan.document)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +87,7 @@ class AddDocuments:
     files: FileStore
     queue: JobQueue
     clock: Clock
+    refresh: Refresh
     loader_fingerprint: str
     sniff: Callable[[Staged, str, str | None], str]  # file, its name, declared type -> media type; raises by content
 
@@ -141,7 +123,7 @@ class AddDocuments:
         )
         with self.database.read() as work:
             collection = collection_named(work, principal, collection_name)
-            plan = self._plan(work, principal, collection, request)
+            plan = Plans(work, principal, collection, [request]).of(request)
         if plan.outcome is Outcome.UNCHANGED:
             return Accepted(outcome=plan.outcome, document=plan.document, version=plan.version, job=None)
         kept = False
@@ -150,7 +132,7 @@ class AddDocuments:
                 self.files.put(request.original_key, staged.path)
             with self.database.write() as work:
                 collection = collection_named(work, principal, collection_name)
-                plan = self._plan(work, principal, collection, request)
+                plan = Plans(work, principal, collection, [request]).of(request)
                 if plan.outcome is Outcome.ACCEPTED and not stored:  # another client changed the document just now
                     self.files.put(request.original_key, staged.path)
                 job = self._apply(work, plan, request_id=request_id)
@@ -159,6 +141,8 @@ class AddDocuments:
         finally:
             if not kept:
                 self.files.delete([request.original_key])
+        if plan.outcome is Outcome.UPDATED:
+            self.refresh.at_once([plan.document])
         self.queue.nudge()
         return Accepted(outcome=plan.outcome, document=plan.document, version=plan.version, job=job)
 
@@ -184,7 +168,7 @@ class AddDocuments:
         """
         require_editor(principal)
         rejected: list[Rejected] = []
-        requests: list[tuple[Line, _Request]] = []
+        requests: list[tuple[Line, Request]] = []
         for line in lines:
             try:
                 if not line.content.strip():
@@ -201,45 +185,84 @@ class AddDocuments:
                 rejected.append(Rejected(line=line.number, code=error.code, message=error.message))
         contents = self._contents(principal, collection_name, requests)
         self.files.write_many(contents)
-        kept: set[str] = set()
+        part: _Part | None = None
         try:
             with self.database.write() as work:
                 collection = collection_named(work, principal, collection_name)
                 job = work.jobs.get(principal.workspace_id, job_id) if job_id else None
-                accepted = 0
+                part = self._write(work, principal, collection, requests, job=job, request_id=request_id)
                 for line, request in requests:
-                    try:
-                        plan = self._plan(work, principal, collection, request)
-                    except FootnoteError as error:
-                        rejected.append(Rejected(line=line.number, code=error.code, message=error.message))
-                        continue
-                    if job is None:
-                        job = self._batch_job(work, principal, collection, request_id)
-                    if plan.outcome is Outcome.ACCEPTED:
-                        if request.original_key not in contents:  # another client changed the document just now
-                            self.files.write_many({request.original_key: line.content})
-                        kept.add(request.original_key)
-                    self._apply(work, plan, request_id=request_id, batch=job, ordinal=line.number - 1)
-                    accepted += 1
+                    if (
+                        request.original_key in part.kept - contents.keys()
+                    ):  # another client changed the document just now
+                        self.files.write_many({request.original_key: line.content})
                 work.commit()
         except BaseException:
-            kept.clear()
+            part = None
             raise
         finally:
-            self.files.delete({request.original_key for _, request in requests} - kept)
-        rejected.sort(key=lambda each: each.line)
-        return BatchPart(job_id=job.id if job else None, accepted=accepted, rejected=tuple(rejected))
+            self.files.delete({request.original_key for _, request in requests} - (part.kept if part else set()))
+        self.refresh.at_once(part.updated)
+        rejected = sorted([*rejected, *part.rejected], key=lambda each: each.line)
+        return BatchPart(job_id=part.job.id if part.job else None, accepted=part.accepted, rejected=tuple(rejected))
+
+    def _write(
+        self,
+        work: WriteWork,
+        principal: Principal,
+        collection: Collection,
+        requests: Sequence[tuple[Line, Request]],
+        *,
+        job: Job | None,
+        request_id: str | None,
+    ) -> _Part:
+        """Plan and write every line; new documents, most of a first import, share their statements."""
+        plans = Plans(work, principal, collection, [request for _, request in requests])
+        part = _Part(job=job)
+        fresh: list[tuple[Plan, int]] = []  # new documents not written yet, with their items' ordinals
+        for line, request in requests:
+            try:
+                plan = plans.of(request)
+            except FootnoteError as error:
+                part.rejected.append(Rejected(line=line.number, code=error.code, message=error.message))
+                continue
+            if part.job is None:
+                part.job = self._batch_job(work, principal, collection, request_id)
+            part.count(plan, request)
+            if plan.is_new:
+                plans.added(plan)
+                fresh.append((plan, line.number - 1))
+                continue
+            self._add_new(work, fresh, part.job)
+            fresh.clear()
+            self._apply(work, plan, request_id=request_id, batch=part.job, ordinal=line.number - 1)
+            plans.look_again(work, plan.document)
+        if part.job is not None:
+            self._add_new(work, fresh, part.job)
+        return part
+
+    def _add_new(self, work: WriteWork, fresh: Sequence[tuple[Plan, int]], batch: Job) -> None:
+        """Insert new documents, their versions, and the batch's items that ingest them."""
+        now = self.clock.now()
+        work.documents.add_many([plan.document for plan, _ in fresh])
+        work.versions.add_many([plan.version for plan, _ in fresh])
+        items = [
+            enqueue.new_item(batch, ordinal=ordinal, document_id=plan.document.id, version_id=plan.version.id, now=now)
+            for plan, ordinal in fresh
+        ]
+        work.jobs.add_items(items, priority=enqueue.PRIORITY_BULK)
 
     def _contents(
-        self, principal: Principal, collection_name: str, requests: Sequence[tuple[Line, _Request]]
+        self, principal: Principal, collection_name: str, requests: Sequence[tuple[Line, Request]]
     ) -> dict[str, bytes]:
         """The bytes that will be kept as things stand: those of lines that are not there already."""
         contents: dict[str, bytes] = {}
         with self.database.read() as work:
             collection = collection_named(work, principal, collection_name)
+            plans = Plans(work, principal, collection, [request for _, request in requests])
             for line, request in requests:
                 with contextlib.suppress(FootnoteError):  # said again, and reported, in the writing transaction
-                    if self._plan(work, principal, collection, request).outcome is Outcome.ACCEPTED:
+                    if plans.of(request).outcome is Outcome.ACCEPTED:
                         contents[request.original_key] = line.content
         return contents
 
@@ -263,87 +286,21 @@ class AddDocuments:
         media_type: str,
         digest: tuple[str, int],
         idempotency_key: str | None,
-    ) -> _Request:
+    ) -> Request:
         name = f"{principal.workspace_id}/{principal.key_id}/{idempotency_key}"
-        return _Request(
+        return Request(
             upload=upload,
             media_type=media_type,
             sha256=digest[0],
             size_bytes=digest[1],
             version_id=new_id(),
             document_id=uuid.uuid5(_IDEMPOTENCY_NAMESPACE, name) if idempotency_key else new_id(),
-        )
-
-    def _plan(self, work: ReadWork, principal: Principal, collection: Collection, request: _Request) -> _Plan:
-        upload = request.upload
-        if upload.external_id is not None:
-            document = work.documents.by_external_id(collection.id, upload.external_id)
-        else:
-            document = work.documents.get(principal.workspace_id, request.document_id)
-        if document is None:
-            return self._plan_new(collection, request)
-        if not principal.may_read(document.readers):
-            raise ConflictError(
-                f"external_id {upload.external_id!r} is taken in this collection", code="external_id_taken"
-            )
-        versions = work.versions.of_document(document.id)
-        newest = next((each for each in versions if each.state in (VersionState.PENDING, VersionState.LIVE)), None)
-        seq = versions[0].seq + 1 if versions else 1
-        wanted = self._version(request, document, seq=seq)
-        if newest is None or (newest.sha256, newest.loader) != (wanted.sha256, wanted.loader):
-            return _Plan(outcome=Outcome.ACCEPTED, document=document, version=wanted, is_new=False)
-        title = upload.title if upload.title is not None else newest.title
-        changed = dataclasses.replace(newest, title=title, metadata=wanted.metadata, readers=wanted.readers)
-        if newest.state is VersionState.PENDING:
-            return _Plan(outcome=Outcome.UNDER_WAY, document=document, version=changed, is_new=False)
-        same = (title, wanted.readers) == (document.title, document.readers) and filters.same(
-            wanted.metadata, document.metadata
-        )
-        outcome = Outcome.UNCHANGED if same else Outcome.UPDATED
-        return _Plan(outcome=outcome, document=document, version=changed, is_new=False)
-
-    def _plan_new(self, collection: Collection, request: _Request) -> _Plan:
-        now = self.clock.now()
-        upload = request.upload
-        document = Document(
-            id=request.document_id,
-            workspace_id=collection.workspace_id,
-            collection_id=collection.id,
-            external_id=upload.external_id,
-            title=upload.title or pathlib.PurePath(upload.filename).stem,
-            metadata=dict(upload.metadata or {}),
-            readers=tuple(upload.readers or (EVERYONE,)),
-            live_version_id=None,
-            created_at=now,
-            updated_at=now,
-        )
-        version = self._version(request, document, seq=1)
-        return _Plan(outcome=Outcome.ACCEPTED, document=document, version=version, is_new=True)
-
-    def _version(self, request: _Request, document: Document, *, seq: int) -> Version:
-        upload = request.upload
-        return Version(
-            id=request.version_id,
-            workspace_id=document.workspace_id,
-            document_id=document.id,
-            seq=seq,
-            state=VersionState.PENDING,
-            filename=upload.filename,
-            media_type=request.media_type,
-            sha256=request.sha256,
-            size_bytes=request.size_bytes,
             loader=self.loader_fingerprint,
-            title=upload.title or "",  # empty: as the document itself says, found when it is loaded
-            metadata=dict(document.metadata if upload.metadata is None else upload.metadata),
-            readers=document.readers if upload.readers is None else tuple(upload.readers),
-            pages=None,
-            text_chars=None,
-            chunks=None,
-            created_at=self.clock.now(),
+            now=self.clock.now(),
         )
 
     def _apply(
-        self, work: WriteWork, plan: _Plan, *, request_id: str | None, batch: Job | None = None, ordinal: int = 0
+        self, work: WriteWork, plan: Plan, *, request_id: str | None, batch: Job | None = None, ordinal: int = 0
     ) -> Job | None:
         now = self.clock.now()
         document, version = plan.document, plan.version

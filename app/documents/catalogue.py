@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from app.documents import uploads
 from app.documents.add import collection_named, require_editor
-from app.documents.refresh import request_refresh
+from app.documents.refresh import Refresh, request_refresh
 from app.documents.remove import readable
 from app.domain import filters
 from app.domain.access import Principal, meet
@@ -52,6 +52,7 @@ class Catalogue:
     files: FileStore
     queue: JobQueue
     clock: Clock
+    refresh: Refresh
     max_text_chars: int  # of one slice
 
     def get(self, principal: Principal, document_id: uuid.UUID) -> tuple[Document, Collection]:
@@ -152,6 +153,7 @@ class Catalogue:
             work.documents.update(changed)
             job = request_refresh(work, changed, now=now, request_id=request_id)
             work.commit()
+        self.refresh.at_once([changed])
         self.queue.nudge()
         return changed, job
 

@@ -76,7 +76,7 @@ class JobDesk:
             if job.kind not in (JobKind.INGEST, JobKind.BATCH):
                 raise ConflictError(f"a job of kind {job.kind} can't be cancelled", code="not_cancellable")
             items = work.jobs.cancel_items(job_id=job.id, error=CANCELLED, now=now)
-            fail_versions(work, [item.version_id for item in items if item.version_id is not None])
+            work.versions.fail_pending([item.version_id for item in items if item.version_id is not None])
             work.jobs.settle([job.id], now)
             job = _visible(work, principal, job_id)
             work.commit()
@@ -141,13 +141,6 @@ class JobDesk:
             return False
         work.versions.update(dataclasses.replace(version, state=VersionState.PENDING))
         return True
-
-
-def fail_versions(work: WriteWork, version_ids: list[uuid.UUID]) -> None:
-    """Mark versions that will not be ingested; those that are not pending stay what they are."""
-    for version in work.versions.many(version_ids).values():
-        if version.state is VersionState.PENDING:
-            work.versions.update(dataclasses.replace(version, state=VersionState.FAILED))
 
 
 def _visible(work: ReadWork, principal: Principal, job_id: uuid.UUID) -> Job:

@@ -1,19 +1,23 @@
 """Carry changed readers and metadata to the index, without re-embedding.
 
-Searches do not wait for it: the database check after the index is the truth. Until a refresh has run, a document whose
-readers were widened may be missing from the new readers' searches; one whose readers were narrowed is never shown.
+What must not be shown is not shown from the commit on: the database check after the index is the truth. What newly may
+be shown is found when its points carry the change, so the caller is answered only then. The change and the job that
+carries it to the index are one transaction: should the process die in between, the job does it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
+import threading
 import uuid
 from collections.abc import Sequence
 
 from app.documents import enqueue
 from app.domain.access import scope
 from app.domain.documents import Document, Index
+from app.domain.errors import TransientError
 from app.domain.jobs import Item, Job, JobKind, JobState
 from app.domain.leases import Lease
 from app.domain.ports import Clock, VectorStore
@@ -35,18 +39,20 @@ def request_refresh(work: WriteWork, document: Document, *, now: dt.datetime, re
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class RunRefresh:
-    """Runs items of kind refresh."""
+class Refresh:
+    """Brings points up to date: at once, before a caller is answered, and as items of kind refresh."""
 
     database: Database
     vectors: VectorStore
     clock: Clock
+    # One at a time: else one that read an earlier state could write it over a later one, until it looks again.
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     def __call__(self, items: Sequence[Item], lease: Lease) -> None:
         """Bring each document's points up to date; the state at this moment, whatever asked for it."""
         for item in items:
-            if item.id in lease.held([item.id]):
-                self._refresh(item)
+            if item.document_id is not None and item.id in lease.held([item.id]):
+                self._refresh(item.workspace_id, item.document_id)
         with self.database.write() as work:
             outcomes = [
                 Outcome(item_id=item.id, lease_token=item.lease_token, state=JobState.COMPLETED) for item in items
@@ -55,23 +61,30 @@ class RunRefresh:
             work.jobs.settle(sorted({item.job_id for item in items}), self.clock.now())
             work.commit()
 
-    def _refresh(self, item: Item) -> None:
+    def at_once(self, documents: Sequence[Document]) -> None:
+        """Carry committed changes to the index now; where it can't answer, their jobs will when it can."""
+        with contextlib.suppress(TransientError):
+            for document in documents:
+                self._refresh(document.workspace_id, document.id)
+
+    def _refresh(self, workspace_id: uuid.UUID, document_id: uuid.UUID) -> None:
         """Write until what was written is what the database says: another change may come in between."""
         written: tuple[uuid.UUID, Document] | None = None
-        while (wanted := self._wanted(item)) is not None:
-            index, document = wanted
-            if document.live_version_id is None or written == (document.live_version_id, document):
-                return  # not live yet: going live writes the points' lists itself
-            self.vectors.set_access(
-                Space(name=index.fingerprints.space, dimensions=index.dimensions),
-                document.live_version_id,
-                scope=scope(index.id, document.readers),
-                metadata=document.metadata,
-            )
-            written = (document.live_version_id, document)
+        with self.lock:
+            while (wanted := self._wanted(workspace_id, document_id)) is not None:
+                index, document = wanted
+                if document.live_version_id is None or written == (document.live_version_id, document):
+                    return  # not live yet: going live writes the points' lists itself
+                self.vectors.set_access(
+                    Space(name=index.fingerprints.space, dimensions=index.dimensions),
+                    document.live_version_id,
+                    scope=scope(index.id, document.readers),
+                    metadata=document.metadata,
+                )
+                written = (document.live_version_id, document)
 
-    def _wanted(self, item: Item) -> tuple[Index, Document] | None:
+    def _wanted(self, workspace_id: uuid.UUID, document_id: uuid.UUID) -> tuple[Index, Document] | None:
         with self.database.read() as work:
-            document = work.documents.get(item.workspace_id, item.document_id) if item.document_id else None
+            document = work.documents.get(workspace_id, document_id)
             index = work.collections.live_index(document.collection_id) if document else None
         return (index, document) if index is not None and document is not None else None

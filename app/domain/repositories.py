@@ -166,12 +166,24 @@ class Documents(Protocol):
         """Insert, with its readers and metadata. Raises ConflictError where the external id is taken."""
         ...
 
+    def add_many(self, documents: Sequence[Document]) -> None:
+        """Insert several. Raises ConflictError where an external id is taken."""
+        ...
+
     def get(self, workspace_id: uuid.UUID, document_id: uuid.UUID) -> Document | None:
         """One by id."""
         ...
 
+    def many(self, document_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Document]:
+        """Several by id, of any workspace; absent ones are absent."""
+        ...
+
     def by_external_id(self, collection_id: uuid.UUID, external_id: str) -> Document | None:
         """One by external id."""
+        ...
+
+    def by_external_ids(self, collection_id: uuid.UUID, external_ids: Sequence[str]) -> dict[str, Document]:
+        """Several by external id; absent ones are absent."""
         ...
 
     def page(
@@ -187,7 +199,11 @@ class Documents(Protocol):
         ...
 
     def update(self, document: Document) -> None:
-        """Write title, metadata, readers, live_version_id, updated_at."""
+        """Write title, metadata, readers, live_version_id, updated_at. Raises NotFoundError where its row is gone."""
+        ...
+
+    def update_many(self, documents: Sequence[Document]) -> None:
+        """The same of several."""
         ...
 
     def count_readable(self, principal: Principal, collection_id: uuid.UUID) -> int:
@@ -220,6 +236,10 @@ class Versions(Protocol):
         """Insert. Raises ConflictError where the document has this seq already."""
         ...
 
+    def add_many(self, versions: Sequence[Version]) -> None:
+        """Insert several. Raises ConflictError where a document has a seq already."""
+        ...
+
     def get(self, workspace_id: uuid.UUID, version_id: uuid.UUID) -> Version | None:
         """One by id."""
         ...
@@ -228,12 +248,24 @@ class Versions(Protocol):
         """All versions of a document, deleted documents' too, newest first."""
         ...
 
+    def of_documents(self, document_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Version]]:
+        """The same of several, by document; one without versions is absent."""
+        ...
+
     def many(self, version_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Version]:
         """Several by id; absent ones are absent."""
         ...
 
     def update(self, version: Version) -> None:
-        """Write state, title, metadata, readers, pages, text_chars, chunks."""
+        """Write state, title, metadata, readers, pages, text_chars, chunks. Raises NotFoundError where its row is gone."""
+        ...
+
+    def update_many(self, versions: Sequence[Version]) -> None:
+        """The same of several."""
+        ...
+
+    def fail_pending(self, version_ids: Sequence[uuid.UUID]) -> None:
+        """Those of the versions that are pending become failed: they will not be ingested."""
         ...
 
     def remove(self, version_id: uuid.UUID) -> None:
@@ -248,8 +280,8 @@ class Versions(Protocol):
         """
         ...
 
-    def unhide(self, version_id: uuid.UUID) -> None:
-        """The version is live now."""
+    def unhide(self, version_ids: Sequence[uuid.UUID]) -> None:
+        """These versions are live now."""
         ...
 
     def hidden_ids(self, space: str, *, limit: int) -> list[uuid.UUID]:
@@ -272,8 +304,8 @@ class Versions(Protocol):
 class Chunks(Protocol):
     """Chunks."""
 
-    def add(self, document_id: uuid.UUID, chunks: Sequence[Chunk]) -> None:
-        """Insert."""
+    def add(self, chunks: Sequence[tuple[uuid.UUID, Chunk]]) -> None:
+        """Insert chunks, each with its document's id; one that is there already stays."""
         ...
 
     def remove(self, version_ids: Sequence[uuid.UUID], *, index_id: uuid.UUID | None = None) -> int:
@@ -420,8 +452,8 @@ class Jobs(Protocol):
         """Items by kind and state, over all workspaces; for metrics."""
         ...
 
-    def next_run_at(self) -> dt.datetime | None:
-        """When the earliest waiting item may be claimed; None where none waits."""
+    def next_run_at(self, kinds: Sequence[JobKind]) -> dt.datetime | None:
+        """When the earliest waiting item of these kinds may be claimed; None where none waits."""
         ...
 
     def prune(self, *, finished_before: dt.datetime, limit: int) -> int:

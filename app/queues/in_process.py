@@ -40,7 +40,7 @@ class InProcessQueue:
         self,
         *,
         run_slice: Callable[[Sequence[JobKind]], bool],
-        next_run_at: Callable[[], dt.datetime | None],
+        next_run_at: Callable[[Sequence[JobKind]], dt.datetime | None],
         stop_slices: Callable[[], None],
         lanes: Sequence[Lane],
         rounds: Sequence[Round],
@@ -51,7 +51,7 @@ class InProcessQueue:
 
         Args:
             run_slice: claims and runs; True while there may be more.
-            next_run_at: when the next waiting item may be claimed.
+            next_run_at: when the next waiting item of some kinds may be claimed.
             stop_slices: asks running slices to end.
             lanes: the workers.
             rounds: heartbeat, sweeps and the like, each in a thread of its own.
@@ -109,7 +109,7 @@ class InProcessQueue:
             try:
                 if self._run_slice(kinds):
                     continue
-                pause = self._pause()
+                pause = self._pause(kinds)
             except Exception as error:  # noqa: BLE001 - a worker never dies of one error; it is recorded
                 self._on_error("worker", error)
                 pause = _AFTER_ERROR_SECONDS
@@ -118,8 +118,8 @@ class InProcessQueue:
                 if self._nudges == seen or seen < 0:
                     self._woken.wait(pause)
 
-    def _pause(self) -> float:
-        moment = self._next_run_at()
+    def _pause(self, kinds: Sequence[JobKind]) -> float:
+        moment = self._next_run_at(kinds)
         if moment is None:
             return _IDLE_SECONDS
         return min(_IDLE_SECONDS, max(0.01, (moment - self._clock.now()).total_seconds()))

@@ -116,14 +116,14 @@ class Chunker:
         ]
 
     def passages(
-        self, title: str | None, chunks: Sequence[tuple[Sequence[str], str]], tokens: Sequence[int] | None = None
+        self, title: str | None, chunks: Sequence[tuple[Sequence[str], str]], tokens: Sequence[int | None] = ()
     ) -> list[str]:
         """What is embedded of chunks of one document; never beyond the window.
 
         Args:
             title: of the document.
             chunks: headings and text of each.
-            tokens: of each piece as `cut` gave it, where that is still known; saves counting again.
+            tokens: of each piece as `cut` gave it, None where that is no longer known; saves counting again.
         """
         return passage.compose(self.tokenizer, title, chunks, prefix_tokens=self.prefix, tokens=tokens)
 

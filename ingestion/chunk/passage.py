@@ -33,7 +33,7 @@ def compose(
     chunks: Sequence[tuple[Sequence[str], str]],
     *,
     prefix_tokens: int,
-    tokens: Sequence[int] | None = None,
+    tokens: Sequence[int | None] = (),
 ) -> list[str]:
     """What is embedded of chunks of one document, none of more tokens than the tokenizer's window.
 
@@ -45,14 +45,17 @@ def compose(
         title: of the document.
         chunks: headings, outermost first, and text of each chunk.
         prefix_tokens: the most that title and headings may take, even where there is more room.
-        tokens: the most that each chunk's text has, where that is known; saves counting most of them.
+        tokens: the most that each chunk's text has, None where that is not known; saves counting most of them.
     """
     prefixes = _Prefixes(tokenizer, prefix_tokens)
     texts = [plain(text) for _, text in chunks]
     wanted = [_unsaid(title, headings, text) for (headings, _), text in zip(chunks, texts, strict=True)]
     made = [prefixes.make(parts, prefix_tokens) for parts in wanted]
+    known = tokens or [None] * len(made)
     doubtful = [
-        at for at, (_, prefix) in enumerate(made) if tokens is None or prefix + tokens[at] > tokenizer.window_tokens
+        at
+        for at, ((_, prefix), most) in enumerate(zip(made, known, strict=True))
+        if most is None or prefix + most > tokenizer.window_tokens
     ]
     passages = [prefix + text for (prefix, _), text in zip(made, texts, strict=True)]
     for at, found in zip(doubtful, counts(tokenizer, [passages[at] for at in doubtful]), strict=True):

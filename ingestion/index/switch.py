@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import uuid
 from collections.abc import Sequence
 
 from app.domain import filters
 from app.domain.access import meet
-from app.domain.documents import Index, Version, VersionState
+from app.domain.documents import Document, Index, Version, VersionState
 from app.domain.jobs import Item, JobState, Warning_
 from app.domain.repositories import Outcome, WriteWork
 
@@ -39,56 +40,94 @@ def switch(work: WriteWork, whole: Sequence[Whole], now: dt.datetime) -> Switche
     """
     held = work.jobs.held({each.item.id: each.item.lease_token for each in whole})
     mine = [each for each in whole if each.item.id in held]
-    current = work.versions.many([each.version.id for each in mine])
+    moment = _Moment.read(work, mine, now)
     ended: list[Outcome] = []
     changed: list[Whole] = []
     for each in sorted(mine, key=lambda one: (one.version.document_id.int, one.version.seq)):
-        version = current.get(each.version.id)
+        version = moment.version(each.version)
         if version is None or version.state is not VersionState.PENDING:
             continue
         if version.readers != each.version.readers or not filters.same(version.metadata, each.version.metadata):
             changed.append(dataclasses.replace(each, version=version))
             continue
-        superseded = _make_live(work, version, each.index, now)
+        superseded = moment.make_live(version, each.index)
         warnings = (*each.warnings, superseded) if superseded else each.warnings
         state = JobState.COMPLETED_WITH_WARNINGS if warnings else JobState.COMPLETED
         ended.append(Outcome(item_id=each.item.id, lease_token=each.item.lease_token, state=state, warnings=warnings))
+    moment.write(work)
     work.jobs.finish(ended, now)
     return Switched(ended=tuple(ended), changed=tuple(changed))
 
 
-def _make_live(work: WriteWork, version: Version, index: Index, now: dt.datetime) -> Warning_ | None:
-    document = work.documents.get(version.workspace_id, version.document_id)
-    if document is None:
-        message = f"no undeleted document {version.document_id} though its item is held"
-        raise AssertionError(message)  # a delete cancels the items of its document in its own transaction
-    live = work.versions.get(version.workspace_id, document.live_version_id) if document.live_version_id else None
-    if live is not None and live.seq > version.seq:
-        work.versions.update(dataclasses.replace(version, state=VersionState.SUPERSEDED))
-        return Warning_(
-            code="superseded",
-            message=f"a later upload of this document (number {live.seq}) went live before this one (number {version.seq})",
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Moment:
+    """The documents of a switch with all their versions: read at once, changed here, written at once."""
+
+    now: dt.datetime
+    documents: dict[uuid.UUID, Document]
+    versions: dict[uuid.UUID, dict[uuid.UUID, Version]]  # by document, newest first
+    written: dict[uuid.UUID, Version] = dataclasses.field(default_factory=dict)
+    shown: set[uuid.UUID] = dataclasses.field(default_factory=set)
+    hidden: dict[uuid.UUID, tuple[Version, Index]] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def read(cls, work: WriteWork, whole: Sequence[Whole], now: dt.datetime) -> _Moment:
+        document_ids = sorted({each.version.document_id for each in whole})
+        documents = work.documents.many(document_ids)
+        versions = work.versions.of_documents(document_ids)
+        return cls(
+            now=now,
+            documents=documents,
+            versions={document_id: {each.id: each for each in some} for document_id, some in versions.items()},
         )
-    if live is not None:
-        work.versions.update(dataclasses.replace(live, state=VersionState.SUPERSEDED))
-        work.versions.hide([live.id], document_ids=[document.id], space=index.fingerprints.space, now=now)
-    work.versions.update(dataclasses.replace(version, state=VersionState.LIVE))
-    work.versions.unhide(version.id)
-    newer = _newer_pending(work, version)
-    work.documents.update(
-        dataclasses.replace(
+
+    def version(self, version: Version) -> Version | None:
+        """The version as it is now."""
+        return self.versions.get(version.document_id, {}).get(version.id)
+
+    def make_live(self, version: Version, index: Index) -> Warning_ | None:
+        document = self.documents.get(version.document_id)
+        if document is None:
+            message = f"no undeleted document {version.document_id} though its item is held"
+            raise AssertionError(message)  # a delete cancels the items of its document in its own transaction
+        siblings = self.versions[document.id]
+        live = siblings.get(document.live_version_id) if document.live_version_id else None
+        if live is not None and live.seq > version.seq:
+            self._put(version, VersionState.SUPERSEDED)
+            return Warning_(
+                code="superseded",
+                message=f"a later upload of this document (number {live.seq}) went live before this one "
+                f"(number {version.seq})",
+            )
+        if live is not None:
+            self._put(live, VersionState.SUPERSEDED)
+            self.shown.discard(live.id)
+            self.hidden[live.id] = (live, index)
+        self._put(version, VersionState.LIVE)
+        self.shown.add(version.id)
+        # A later upload that is under way: its readers, if fewer, hold already.
+        newer = next((e for e in siblings.values() if e.state is VersionState.PENDING and e.seq > version.seq), None)
+        self.documents[document.id] = dataclasses.replace(
             document,
             live_version_id=version.id,
             title=version.title,
             metadata=version.metadata,
             readers=meet(version.readers, newer.readers) if newer else version.readers,
-            updated_at=now,
+            updated_at=self.now,
         )
-    )
-    return None
+        return None
 
+    def _put(self, version: Version, state: VersionState) -> None:
+        changed = dataclasses.replace(version, state=state)
+        self.versions[version.document_id][version.id] = self.written[version.id] = changed
 
-def _newer_pending(work: WriteWork, version: Version) -> Version | None:
-    """A later upload that is under way: its readers, if fewer, hold already."""
-    versions = work.versions.of_document(version.document_id)
-    return next((each for each in versions if each.state is VersionState.PENDING and each.seq > version.seq), None)
+    def write(self, work: WriteWork) -> None:
+        """What was changed, in few statements."""
+        work.versions.update_many(list(self.written.values()))
+        for version, index in self.hidden.values():
+            work.versions.hide(
+                [version.id], document_ids=[version.document_id], space=index.fingerprints.space, now=self.now
+            )
+        work.versions.unhide(sorted(self.shown))
+        made_live = {self.written[version_id].document_id for version_id in (*self.shown, *self.hidden)}
+        work.documents.update_many([self.documents[document_id] for document_id in sorted(made_live)])

@@ -174,7 +174,7 @@ def a_live_document(database: Database, place: Place, chunks: int = 3) -> tuple[
     with database.write() as work:
         work.documents.add(document)
         work.versions.add(version)
-        work.chunks.add(document.id, cut)
+        work.chunks.add([(document.id, each) for each in cut])
         work.commit()
     return document, version, cut
 
@@ -754,7 +754,7 @@ def test_hidden_versions_are_listed_until_swept_or_live(database: SqlDatabase, p
         work.versions.hide([removed], document_ids=[document.id], space=SPACE, now=LATER)  # points were written again
         assert removed in work.versions.hidden_ids(SPACE, limit=9)
         work.versions.swept([removed], now=LATER, forget=True)
-        work.versions.unhide(pending.id)
+        work.versions.unhide([pending.id])
         assert work.versions.hidden_of([removed, pending.id]) == []
         (note,) = work.versions.hidden_of([failed.id])
         assert (note.space, note.document_id, note.swept_at) == (SPACE, document.id, None)
@@ -767,7 +767,7 @@ def test_hidden_versions_are_listed_until_swept_or_live(database: SqlDatabase, p
 def test_chunks_come_back_as_they_went_in_and_twice_is_once(database: SqlDatabase, place: Place) -> None:
     document, version, chunks = a_live_document(database, place, 5)
     with database.write() as work:
-        work.chunks.add(document.id, chunks)
+        work.chunks.add([(document.id, each) for each in chunks])
         work.commit()
 
     with database.read() as work:
@@ -786,7 +786,7 @@ def test_hits_say_which_chunks_are_live(database: SqlDatabase, place: Place) -> 
         old = dataclasses.replace(a_version(document, seq=2), state=VersionState.SUPERSEDED)
         work.versions.add(old)
         stale = some_chunks(place, old, 1)
-        work.chunks.add(document.id, stale)
+        work.chunks.add([(document.id, each) for each in stale])
         work.commit()
 
     with database.read() as work:
@@ -925,10 +925,11 @@ def test_an_item_waits_for_its_time(database: SqlDatabase, place: Place) -> None
 
     assert claim(database) == []
     with database.read() as work:
-        assert work.jobs.next_run_at() == LATER
+        assert work.jobs.next_run_at([JobKind.PURGE]) is None
+        assert work.jobs.next_run_at(list(JobKind)) == LATER
     assert len(claim(database, now=LATER)) == 1
     with database.read() as work:
-        assert work.jobs.next_run_at() is None
+        assert work.jobs.next_run_at(list(JobKind)) is None
 
 
 def test_the_place_in_the_queue_counts_what_is_claimed_before(database: SqlDatabase, place: Place) -> None:

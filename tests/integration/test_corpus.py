@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from app.documents.add import Line, Outcome
+from app.documents.add import Line
 from app.documents.catalogue import Change
+from app.documents.plan import Outcome
 from app.documents.uploads import Upload
 from app.domain.access import Role
 from app.domain.documents import VersionState
 from app.domain.errors import ConflictError, ForbiddenError, NotFoundError, UnsupportedFormatError
-from app.domain.filters import Comparison
+from app.domain.filters import Comparison, Scalar
 from app.domain.jobs import JobState
 
 Corpus = Any  # of conftest.py, which importlib mode does not let tests import
@@ -150,18 +151,37 @@ def test_readers_decide_who_finds_a_document(corpus: Corpus) -> None:
     assert len(corpus.texts("herons")) == 2
 
 
-def test_closing_a_document_works_at_once_and_opening_it_after_its_refresh(corpus: Corpus) -> None:
+def test_a_change_holds_for_searches_from_the_moment_it_returns(corpus: Corpus) -> None:
     ann = corpus.principal(Role.READER, user="ann")
-    accepted = corpus.live("secret of the newt", external_id="a")
-    assert corpus.texts("newt", by=ann)
+    text = "secret of the newt"
+    document_id = corpus.live(text, external_id="a").document.id
 
-    _, job = corpus.services.catalogue.change(corpus.admin, accepted.document.id, Change(readers=["user:bob"]))
-    assert corpus.texts("newt", by=ann) == []
+    for turn in range(40):
+        mine = turn % 2 == 1
+        readers = ("*",) if mine else ("user:bob",)
+        metadata: dict[str, Scalar] = {"turn": turn, "shown": mine}
+        if turn % 4 < 2:
+            corpus.services.catalogue.change(corpus.admin, document_id, Change(readers=readers, metadata=metadata))
+        else:  # the same bytes again
+            corpus.put(text, external_id="a", readers=readers, metadata=metadata)
 
-    corpus.ended(job)
-    _, job = corpus.services.catalogue.change(corpus.admin, accepted.document.id, Change(readers=["*"]))
-    corpus.ended(job)
-    assert corpus.texts("newt", by=ann)
+        assert corpus.texts("newt", by=ann) == ([text] if mine else [])
+        assert len(corpus.search("newt", condition=Comparison(type="eq", key="turn", value=turn)).hits) == 1
+        assert not corpus.search("newt", condition=Comparison(type="eq", key="turn", value=turn - 1)).hits
+
+
+def test_a_batch_that_only_changes_what_is_around_a_document_holds_at_once(corpus: Corpus) -> None:
+    ann = corpus.principal(Role.READER, user="ann")
+    corpus.live("the olm of the cave", external_id="a", readers=("user:bob",))
+
+    for readers in (("*",), ("user:bob",), ("user:ann",)):
+        upload = Upload(
+            external_id="a", title=None, metadata=None, readers=readers, filename="note.txt", media_type=None
+        )
+        line = Line(number=1, upload=upload, content=b"the olm of the cave")
+        corpus.services.add.add_part(corpus.admin, corpus.collection, [line])
+
+        assert bool(corpus.texts("olm", by=ann)) == (readers != ("user:bob",))
 
 
 def test_an_upload_that_narrows_readers_closes_the_old_version_at_once(corpus: Corpus) -> None:

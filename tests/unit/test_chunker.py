@@ -158,7 +158,8 @@ def test_whatever_the_text_chunks_cover_it_once_in_order_and_fit(name: str, load
         for piece in pieces:
             assert piece.page != page.number or (page.start <= piece.start and piece.end <= page.end)
     chunks = [(piece.headings, said) for piece, said in zip(pieces, shown(loaded, pieces), strict=True)]
-    for known in None, [piece.tokens for piece in pieces]:
+    counted: list[int | None] = [piece.tokens for piece in pieces]
+    for known in [], counted:
         embedded = chunker.passages("A title of some length. " * 9, chunks, known)
         assert all(tokens <= tokenizer.window_tokens for tokens in tokenizer.count(embedded))
         bare = chunker.passages(None, [((), said) for _, said in chunks], known)

@@ -15,6 +15,19 @@ from app.db.tables import collection, document, version
 from app.domain.documents import Chunk, Document
 from app.domain.repositories import Hit
 
+# Built once: making a statement and the key under which its compiled form is kept takes longer than carrying it out.
+_BY_IDS = sa.select(table).where(table.c.id.in_(sa.bindparam("ids", expanding=True)))
+_OWNERS = (
+    sa.select(
+        document,
+        sa.case(
+            (sa.and_(document.c.deleted_at.is_(None), collection.c.deleted_at.is_(None)), collection.c.live_index_id)
+        ).label("index_id"),  # None where either is deleted
+    )
+    .join(collection, collection.c.id == document.c.collection_id)
+    .where(document.c.id.in_(sa.bindparam("ids", expanding=True)))
+)
+
 
 class SqlChunks(Repository):
     """Implements `app.domain.repositories.Chunks`, which says what each method promises."""
@@ -77,7 +90,7 @@ class SqlChunks(Repository):
         """
         rows: list[Row] = []
         for some in batches(chunk_ids):
-            rows += self.connection.execute(sa.select(table).where(table.c.id.in_(some))).all()
+            rows += self.connection.execute(_BY_IDS, {"ids": some}).all()
         owners = self._owners(workspace_id, list(dict.fromkeys(row.document_id for row in rows)))
         found: dict[uuid.UUID, Hit] = {}
         for row in rows:
@@ -91,15 +104,9 @@ class SqlChunks(Repository):
         self, workspace_id: uuid.UUID, document_ids: Sequence[uuid.UUID]
     ) -> dict[uuid.UUID, tuple[Document, uuid.UUID | None]]:
         """Documents of the workspace, each with the index that answers for it: None where it is deleted."""
-        answers = sa.and_(document.c.deleted_at.is_(None), collection.c.deleted_at.is_(None))
         owners: dict[uuid.UUID, tuple[Document, uuid.UUID | None]] = {}
         for some in batches(document_ids):
-            query = (
-                sa.select(document, sa.case((answers, collection.c.live_index_id)).label("index_id"))
-                .join(collection, collection.c.id == document.c.collection_id)
-                .where(document.c.id.in_(some))
-            )
-            for row in self.connection.execute(query).all():
+            for row in self.connection.execute(_OWNERS, {"ids": some}).all():
                 if row.workspace_id == workspace_id:
                     owners[row.id] = (document_of(row), row.index_id)
         return owners

@@ -15,6 +15,13 @@ from app.db.tables import collection_index, document
 from app.domain.documents import Collection, Fingerprints, Index
 
 _INDEX = [column.label(f"index_{column.name}") for column in collection_index.c]
+_LIVE = (  # of a workspace, as every search asks: built once
+    sa.select(table, *_INDEX)
+    .join(collection_index, collection_index.c.id == table.c.live_index_id)
+    .where(table.c.workspace_id == sa.bindparam("workspace_id"), table.c.deleted_at.is_(None))
+    .order_by(table.c.id)
+)
+_LIVE_NAMED = _LIVE.where(table.c.name.in_(sa.bindparam("names", expanding=True)))
 
 
 class SqlCollections(Repository):
@@ -62,15 +69,11 @@ class SqlCollections(Repository):
 
     def named(self, workspace_id: uuid.UUID, names: Sequence[str] | None) -> list[tuple[Collection, Index]]:
         """Collections with their live index."""
-        query = (
-            sa.select(table, *_INDEX)
-            .join(collection_index, collection_index.c.id == table.c.live_index_id)
-            .where(table.c.workspace_id == workspace_id, table.c.deleted_at.is_(None))
-            .order_by(table.c.id)
-        )
-        if names is not None:
-            query = query.where(table.c.name.in_(names))
-        return [(_collection(row), _index(row)) for row in self.connection.execute(query)]
+        if names is None:
+            found = self.connection.execute(_LIVE, {"workspace_id": workspace_id})
+        else:
+            found = self.connection.execute(_LIVE_NAMED, {"workspace_id": workspace_id, "names": names})
+        return [(_collection(row), _index(row)) for row in found]
 
     def page(self, workspace_id: uuid.UUID, *, after: uuid.UUID | None, limit: int) -> list[Collection]:
         """A workspace's collections, in pages."""

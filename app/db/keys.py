@@ -12,6 +12,10 @@ from app.db.repository import Repository, Row, behind
 from app.db.tables import api_key
 from app.domain.access import Key, Role
 
+_BY_HASH = sa.select(api_key).where(
+    api_key.c.secret_hash == sa.bindparam("secret_hash")
+)  # of every request: built once
+
 
 class SqlKeys(Repository):
     """Implements `app.domain.repositories.Keys`, which says what each method promises."""
@@ -42,7 +46,7 @@ class SqlKeys(Repository):
 
     def by_secret_hash(self, secret_hash: str) -> Key | None:
         """One by the hash of its secret."""
-        row = self.first(sa.select(api_key).where(api_key.c.secret_hash == secret_hash))
+        row = self.connection.execute(_BY_HASH, {"secret_hash": secret_hash}).first()
         return None if row is None else _key(row)
 
     def page(self, workspace_id: uuid.UUID, *, after: uuid.UUID | None, limit: int) -> list[Key]:

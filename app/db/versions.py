@@ -17,6 +17,13 @@ from app.domain.documents import Version, VersionState
 from app.domain.errors import NotFoundError
 from app.domain.repositories import Hidden
 
+_HIDDEN_IDS = (  # as every search asks: built once
+    sa.select(hidden_version.c.version_id)
+    .where(hidden_version.c.space == sa.bindparam("space"), hidden_version.c.swept_at.is_(None))
+    .order_by(hidden_version.c.hidden_at.desc(), hidden_version.c.version_id.desc())
+    .limit(sa.bindparam("most"))
+)
+
 
 class SqlVersions(Repository):
     """Implements `app.domain.repositories.Versions`, which says what each method promises."""
@@ -130,13 +137,7 @@ class SqlVersions(Repository):
 
     def hidden_ids(self, space: str, *, limit: int) -> list[uuid.UUID]:
         """Hidden versions whose points have not been swept; newest first."""
-        query = (
-            sa.select(hidden_version.c.version_id)
-            .where(hidden_version.c.space == space, hidden_version.c.swept_at.is_(None))
-            .order_by(hidden_version.c.hidden_at.desc(), hidden_version.c.version_id.desc())
-            .limit(limit)
-        )
-        return list(self.connection.execute(query).scalars())
+        return list(self.connection.execute(_HIDDEN_IDS, {"space": space, "most": limit}).scalars())
 
     def hidden_for_sweep(self, *, swept_before: dt.datetime, limit: int) -> list[Hidden]:
         """Hidden versions that are not pending; those whose rows are gone are not."""

@@ -89,7 +89,6 @@ class Services:
     runner: JobRunner
     purge: Purge
     loader: IsolatedLoader
-    pool: concurrent.futures.Executor
     lock: FolderLock
     keys: Keys
     workspaces: Workspaces
@@ -124,7 +123,6 @@ class Services:
         self.queue.stop(grace_seconds=self.settings.stop_grace_seconds)
         self.loader.close()
         self.embedder.close()
-        self.pool.shutdown()
         self.vectors.close()
         self.database.close()
         self.lock.release()
@@ -219,14 +217,13 @@ def _open(
     files.sweep_staging()
     vectors = EdgeVectorStore(folder / "vectors", room_bytes=max(settings.min_free_bytes, ROOM_BYTES))
     undo.callback(vectors.close)
-    pool = concurrent.futures.ThreadPoolExecutor(settings.request_workers, thread_name_prefix="footnote-question")
-    undo.callback(pool.shutdown, wait=False)
-    loading = pool.submit(_embedder, settings)  # compiles while the index is being opened: each takes about a second
-    try:
-        _open_spaces(folder, database, vectors)
-    finally:
-        embedder = loading.result()
-        undo.callback(embedder.close)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(_embedder, settings)  # compiles while the index is being opened: each takes a second
+        try:
+            _open_spaces(folder, database, vectors)
+        finally:
+            embedder = loading.result()
+            undo.callback(embedder.close)
     sparse = Bm25SparseEncoder()
     chunker = Chunker(embedder.tokenizer)
     loader = IsolatedLoader(
@@ -277,7 +274,6 @@ def _open(
         runner=runner,
         purge=purge,
         loader=loader,
-        pool=pool,
         lock=lock,
         keys=Keys(database=database, clock=clock),
         workspaces=Workspaces(database=database, clock=clock),
@@ -306,7 +302,6 @@ def _open(
             embedder=embedder,
             sparse=sparse,
             vectors=vectors,
-            pool=pool,
             max_query_chars=settings.max_query_chars,
         ),
         first_start=_first_start(settings, database, collections, clock),

@@ -34,8 +34,8 @@ _DEPTH = 200  # hits of each side that are fused; the figures of docs/decisions/
 _REFILLS = 12  # doublings of the depth: past any corpus that one process holds
 _SPARE = 8  # hits looked up beyond those that are wanted, so that a few dropped ones cost no second look
 # Searches in the index and the database at once. The index holds Python's lock, so more of them do not get more done: they
-# take the lock from each other at each row of a look-up. With 8 clients on two cores and 100,000 chunks: 1 place 48
-# searches/s, 2 places 57, 3 places 54, no bound 44 and a p99 half as long again.
+# take the lock from each other at each row of a look-up. Searches/s of 8 threads on two cores and 100,000 chunks, means of
+# two rounds: 1 place 46, 2 places 52, 3 places 49, no bound 41 with a p99 1.7 times as long.
 _PLACES = 2
 
 

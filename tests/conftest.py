@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import json
 import signal
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -22,6 +24,39 @@ Json = dict[str, Any]
 
 # A shell that starts the tests in the background has SIGINT ignored, and the commands under test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def only_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook that closes sockets to everything but the loopback address and paths: nothing leaves the machine.
+
+    It sees what goes through Python's own sockets in this process, whichever library calls them; not libpq, and not the
+    processes that tests start.
+
+    Raises:
+        RuntimeError: not an OSError, which a client would take for a network that is down.
+    """
+    match event, arguments:
+        case (("socket.connect" | "socket.sendto" | "socket.sendmsg"), (_, (host, *_))):
+            pass
+        case (("socket.getaddrinfo" | "socket.gethostbyname"), (host, *_)):
+            pass
+        case _:  # a path, or a socket that was connected before
+            return
+    if not _is_local(host):
+        raise RuntimeError(f"a test may speak to this machine only, not to {host!r}: {event}")
+
+
+def _is_local(host: object) -> bool:
+    if host in (None, "", b"", "localhost", b"localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host.decode() if isinstance(host, bytes) else str(host))
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+sys.addaudithook(only_this_machine)
 
 # Plain lines: the library's own default shows every variable of a traceback, which takes seconds.
 structlog.configure(

@@ -89,6 +89,8 @@ def _parse(raw: object, depth: int, leaves: list[int]) -> Filter:
     kind = raw.get("type")
     if kind in get_args(GroupType):
         return _parse_group(cast("GroupType", kind), raw, depth, leaves)
+    if kind not in (*get_args(MembershipType), *get_args(ComparisonType)):
+        raise BadFilterError("`type` is one of eq, ne, gt, gte, lt, lte, in, nin, and, or")
     leaves[0] += 1
     if leaves[0] > MAX_LEAVES:
         raise BadFilterError(f"a filter may hold {MAX_LEAVES} comparisons")
@@ -99,9 +101,7 @@ def _parse(raw: object, depth: int, leaves: list[int]) -> Filter:
         raise BadFilterError(f"`key` is a string of 1 to {MAX_KEY_CHARS} characters")
     if kind in get_args(MembershipType):
         return _parse_membership(cast("MembershipType", kind), key, raw.get("value"))
-    if kind in get_args(ComparisonType):
-        return _parse_comparison(cast("ComparisonType", kind), key, raw.get("value"))
-    raise BadFilterError("`type` is one of eq, ne, gt, gte, lt, lte, in, nin, and, or")
+    return _parse_comparison(cast("ComparisonType", kind), key, raw.get("value"))
 
 
 def _parse_membership(kind: MembershipType, key: str, value: object) -> Membership:

@@ -89,6 +89,12 @@ def test_a_filter_that_is_not_well_formed_is_refused(raw: object) -> None:
         filters.parse(raw)
 
 
+def test_an_unknown_type_is_what_is_wrong_whatever_else_is() -> None:
+    for raw in ({"type": "like"}, {"type": "like", "value": 1}, {"type": "xor", "filters": []}, {}):
+        with pytest.raises(BadFilterError, match="`type` is one of eq, ne"):
+            filters.parse(raw)
+
+
 def test_a_filter_nests_only_so_deep() -> None:
     raw: dict[str, object] = {"type": "eq", "key": "a", "value": 1}
     for _ in range(filters.MAX_DEPTH):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from fastapi.exceptions import RequestValidationError
 
-from app.api import bodies
+from app.api import bodies, problems
 from app.api.schemas import BatchLine
 from app.documents.add import Line, Rejected
 from app.documents.uploads import Upload
@@ -115,7 +115,7 @@ def _add(part: Part, number: int, raw: bytes | None, limits: Limits) -> None:
         part.rejected.append(Rejected(line=number, code=error.code, message=error.message))
     except RequestValidationError as error:
         first = error.errors()[0]
-        message = f"{'.'.join(map(str, first['loc'][1:])) or 'the line'}: {first['msg']}"
+        message = f"{'.'.join(map(str, first['loc'][1:])) or 'the line'} {problems.sentence(first)}"
         part.rejected.append(Rejected(line=number, code="invalid_request", message=message[:300]))
     else:
         part.lines.append(line)

@@ -19,6 +19,28 @@ _RETRY_AFTER_SECONDS = 2  # where the error itself names none
 _MAX_FIELD_ERRORS = 20
 _MAX_DETAIL_CHARS = 1000
 
+# What pydantic calls its errors, said to a person behind the part's name; the braces are filled from its context.
+_SENTENCES = {
+    "missing": "is missing",
+    "extra_forbidden": "is not known here",
+    "literal_error": "must be one of {expected}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "string_too_long": "may have at most {max_length} characters",
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "must be a JSON object"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("uuid_type", "uuid_parsing"), "must be an id, as 0199c0de-0000-7000-8000-000000000000"),
+    **dict.fromkeys(
+        ("datetime_type", "datetime_parsing", "datetime_from_date_parsing"), "must be a time, as 2026-01-31T12:00:00Z"
+    ),
+    "int_parsing_size": "has too many digits",
+    "finite_number": "must be a finite number",
+    "string_type": "must be a string",
+    "list_type": "must be a list",
+}
+
 
 class MalformedBodyError(InvalidInputError):
     """The body is not what its content type says: not JSON, not a form, not UTF-8."""
@@ -124,11 +146,17 @@ def of_error(error: FootnoteError, *, request_id: str | None, more: Mapping[str,
 def of_validation(details: Sequence[Any], *, request_id: str | None) -> Response:
     """The response to a request whose parts do not fit the schema; names each part, repeats no value."""
     fields = [
-        {"loc": [str(part)[:100] for part in each["loc"]], "message": str(each["msg"])[:300], "type": each["type"]}
+        {"loc": [str(part)[:100] for part in each["loc"]], "message": sentence(each), "type": each["type"]}
         for each in details[:_MAX_FIELD_ERRORS]
     ]
-    detail = "; ".join(f"{'.'.join(each['loc'])}: {each['message']}" for each in fields) or "the request is not valid"
+    detail = "; ".join(f"{'.'.join(each['loc'])} {each['message']}" for each in fields) or "the request is not valid"
     return problem(422, "invalid_request", detail, request_id=request_id, more={"errors": fields})
+
+
+def sentence(detail: Mapping[str, Any]) -> str:
+    """What is wrong with a part of a request, to stand behind its name, for one who does not know the validator."""
+    said = _SENTENCES.get(detail["type"])
+    return (said.format(**detail.get("ctx") or {}) if said else str(detail["msg"]))[:300]
 
 
 def request_id_of(request: Request) -> str | None:

@@ -277,6 +277,28 @@ def test_ids_that_are_unknown_or_none(api: Any, problem: Any) -> None:
     problem(api.call("DELETE", f"/v1/workspaces/{uuid.uuid4()}"), 404, "workspace_not_found")
 
 
+def test_what_does_not_fit_is_said_without_the_validators_words(api: Any, problem: Any) -> None:
+    some = uuid.uuid4()
+    said = {
+        "path.document_id must be an id, as 0199c0de-0000-7000-8000-000000000000": api.get("/v1/documents/not-an-id"),
+        "path.key_id must be an id, as 0199c0de-0000-7000-8000-000000000000": api.call("DELETE", "/v1/keys/7"),
+        "query.limit must be a whole number": api.get("/v1/documents?limit=some"),
+        "query.limit must be at most 200": api.get("/v1/documents?limit=201"),
+        "query.wait must be at least 0.0": api.call("DELETE", f"/v1/documents/{some}?wait=-1"),
+        "query.wait must be a number": api.call("DELETE", f"/v1/documents/{some}?wait=x"),
+        "query.filter may have at most 16384 characters": api.get(f"/v1/documents?filter={'a' * 16_385}"),
+        "query.offsets must be one of 'codepoints' or 'utf16'": api.get(f"/v1/documents/{some}/text?offsets=bytes"),
+        "body must be a JSON object": api.post("/v1/search", json=[]),
+        "body.explain must be true or false": api.post("/v1/search", json={"query": "a", "explain": "yes"}),
+        "body.name is missing": api.post("/v1/keys", json={"role": "reader"}),
+        "body.expires_at must be a time, as 2026-01-31T12:00:00Z": api.post(
+            "/v1/keys", json={"name": "n", "role": "reader", "expires_at": "soon"}
+        ),
+    }
+    for sentence, reply in said.items():
+        assert problem(reply, 422, "invalid_request")["detail"] == sentence
+
+
 @pytest.mark.parametrize("wait", ["-1", "soon", "nan", "inf"])
 def test_a_wait_that_is_no_time(api: Any, problem: Any, collection: str, wait: str) -> None:
     path = f"/v1/documents?wait={wait}"

@@ -52,6 +52,22 @@ def test_a_bad_line_is_reported_and_the_others_go_in(line: bytes, code: str) -> 
     assert [each.number for each in part.lines] == [1, 3]
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"[]", "the line must be a JSON object"),
+        (b"7", "the line must be a JSON object"),
+        (b'{"text": 1}', "text must be a string"),
+        (b'{"title": "no text"}', "text is missing"),
+        (b'{"text": "a", "readers": "*"}', "readers must be a list"),
+        (b'{"text": "a", "colour": 1}', "colour is not known here"),
+    ],
+)
+def test_what_is_wrong_with_a_line_is_said_without_the_validators_words(line: bytes, message: str) -> None:
+    (part,) = _parts(line)
+    assert [each.message for each in part.rejected] == [message]
+
+
 def test_a_long_batch_comes_in_parts() -> None:
     body = b"".join(json.dumps({"text": f"line {number}"}).encode() + b"\n" for number in range(600))
     found = _parts(body, piece=4096)

@@ -125,22 +125,15 @@ def fit(model: type[M], value: Any) -> M:
 
 
 async def read_json(call: Call) -> Any:
-    """The JSON of a request; a stranger's is not judged.
+    """The JSON of a request.
 
     Raises:
-        ContentTypeError, TooLargeError, MalformedBodyError, SlowBodyError, UnauthenticatedError.
+        ContentTypeError, TooLargeError, MalformedBodyError, SlowBodyError.
     """
-    try:
-        return parse(await _json_bytes(call.request, call.house.settings.max_json_bytes))
-    except (ContentTypeError, TooLargeError, MalformedBodyError):
-        await call.require_principal()
-        raise
-
-
-async def _json_bytes(request: Request, limit: int) -> bytes:
-    if content_type(request) != "application/json":
+    if content_type(call.request) != "application/json":
         raise ContentTypeError("this takes Content-Type: application/json")
-    return await read(request, limit=limit, setting="FOOTNOTE_MAX_JSON_BYTES")
+    limit = call.house.settings.max_json_bytes
+    return parse(await read(call.request, limit=limit, setting="FOOTNOTE_MAX_JSON_BYTES"))
 
 
 def of(model: type[M]) -> Callable[..., Any]:

@@ -8,9 +8,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.api import problems
-from app.api.house import caller, credentials_of
+from app.api.house import admit_to_errors
 from app.api.problems import request_id_of
-from app.domain.errors import FootnoteError
+from app.domain.errors import FootnoteError, InvalidInputError
 
 
 def install(app: FastAPI) -> None:
@@ -21,8 +21,13 @@ def install(app: FastAPI) -> None:
 
 
 async def on_footnote_error(request: Request, error: Exception) -> Response:
-    """Answer an error of the product."""
+    """Answer an error of the product; a stranger is told only that it is one."""
     assert isinstance(error, FootnoteError)  # noqa: S101 - registered for this class alone
+    if isinstance(error, InvalidInputError):
+        try:
+            await admit_to_errors(request)
+        except FootnoteError as refusal:
+            error = refusal
     return problems.of_error(error, request_id=request_id_of(request))
 
 
@@ -39,10 +44,8 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 async def on_validation_error(request: Request, error: Exception) -> Response:
     """Answer a request that does not fit the schema; a stranger is told only that it is one."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
-    if request.url.path.startswith("/v1/"):
-        try:
-            call = await caller(request, await credentials_of(request))
-            await call.require_principal()
-        except FootnoteError as refusal:
-            return problems.of_error(refusal, request_id=request_id_of(request))
+    try:
+        await admit_to_errors(request)
+    except FootnoteError as refusal:
+        return problems.of_error(refusal, request_id=request_id_of(request))
     return problems.of_validation(error.errors(), request_id=request_id_of(request))

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -17,12 +17,16 @@ from app.api import problems, replies
 from app.api.compute import Compute
 from app.api.metrics import Metrics
 from app.bootstrap import Services
+from app.documents.add import require_editor
 from app.domain.access import Principal
 from app.domain.errors import UnauthenticatedError
 from app.gateway.idempotency import MAX_NAME_CHARS, Idempotency, Reply
+from app.gateway.keys import require_admin
 from app.settings import Settings
 
 T = TypeVar("T")
+_PRINCIPAL = "footnote.principal"  # in a request's scope: who asks, once known
+_REQUIRE = "footnote.require"  # in a request's scope: raises for a principal of a lower role than the route takes
 _KEY_NAME = re.compile(rf"[\x21-\x7e]{{1,{MAX_NAME_CHARS}}}")
 
 
@@ -54,9 +58,17 @@ class Call:
     @property
     def principal(self) -> Principal:
         """Who asks, once a first `run` has found it out."""
-        found = self.request.scope["footnote.principal"]
+        found = self.request.scope[_PRINCIPAL]
         assert isinstance(found, Principal)  # noqa: S101 - for the type checker: `run` put it there
         return found
+
+    def _authenticated(self) -> Principal:
+        """Who asks, with the role that the route takes."""
+        principal = self.house.services.keys.authenticate(self.secret)
+        self.request.scope[_PRINCIPAL] = principal
+        if (require := self.request.scope.get(_REQUIRE)) is not None:
+            require(principal)
+        return principal
 
     async def run(self, work: Callable[[Principal], T], *, admitted: bool = False) -> T:
         """What `work` gives for the caller; one hop to a thread.
@@ -67,14 +79,9 @@ class Call:
 
         Raises:
             UnauthenticatedError: the key is unknown, revoked or expired.
+            ForbiddenError: its role is below what the route takes.
         """
-
-        def step() -> T:
-            principal = self.house.services.keys.authenticate(self.secret)
-            self.request.scope["footnote.principal"] = principal
-            return work(principal)
-
-        return await self.house.compute.run(step, admitted=admitted)
+        return await self.house.compute.run(lambda: work(self._authenticated()), admitted=admitted)
 
     async def require_principal(self) -> Principal:
         """Who asks, where a request is long and strangers are to be turned away before it is read."""
@@ -127,6 +134,29 @@ async def caller(
     return Call(request=request, house=await house_of(request), secret=credentials.credentials)
 
 
+Caller = Annotated[Call, Depends(caller)]
+
+
+async def admit_to_errors(request: Request) -> None:
+    """Make sure of who asks, where that is not known yet: what is wrong with a request is for those who may make it.
+
+    Raises:
+        UnauthenticatedError, ForbiddenError: as `Call.run`.
+    """
+    if request.url.path.startswith("/v1/") and _PRINCIPAL not in request.scope:
+        await (await caller(request, await credentials_of(request))).require_principal()
+
+
+def _of_role(require: Callable[[Principal], None]) -> Callable[..., Any]:
+    """A caller of at least a role. It stands first among a route's arguments, so that the role comes before all else."""
+
+    async def dependency(request: Request, call: Caller) -> Call:
+        request.scope[_REQUIRE] = require
+        return call
+
+    return dependency
+
+
 def stored(reply: Reply) -> Response:
     """The response for a reply that an Idempotency-Key may have kept."""
     headers = {"Location": reply.location} if reply.location else {}
@@ -135,5 +165,6 @@ def stored(reply: Reply) -> Response:
     return replies.text(reply.body, status=reply.status, headers=headers)
 
 
-Caller = Annotated[Call, Depends(caller)]
 TheHouse = Annotated[House, Depends(house_of)]
+Editor = Annotated[Call, Depends(_of_role(require_editor))]
+Admin = Annotated[Call, Depends(_of_role(require_admin))]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 
-def _routes(api: Any) -> list[tuple[str, str]]:
+def _routes(api: Any, *, some_id: str = "0199c0de-0000-7000-8000-000000000000") -> list[tuple[str, str]]:
     found = []
     for path, methods in api.client.get("/openapi.json").json()["paths"].items():
         if path.startswith("/v1/"):
-            filled = re.sub(r"\{[^}]*id[^}]*\}", str(uuid.uuid4()), path).replace("{name}", "default")
+            filled = re.sub(r"\{[^}]*id[^}]*\}", some_id, path).replace("{name}", "default")
             found += [(method.upper(), filled) for method in methods]
     return found
 
@@ -33,6 +33,7 @@ def test_a_stranger_is_not_told_what_is_wrong_with_a_request(api: Any, problem: 
     key = "fn_wrong"
     json_type = {"Content-Type": "application/json"}
     problem(api.get("/v1/documents?limit=0", key=key), 401, "unauthenticated")
+    problem(api.get("/v1/documents?after=x", key=key), 401, "unauthenticated")
     problem(api.get("/v1/documents/not-an-id", key=key), 401, "unauthenticated")
     problem(api.post("/v1/search", key=key, content=b"{", headers=json_type), 401, "unauthenticated")
     problem(api.post("/v1/search", key=key, json={}), 401, "unauthenticated")
@@ -105,6 +106,26 @@ def test_a_reader_writes_nothing(api: Any, problem: Any) -> None:
         problem(reply, 403, "forbidden")
     assert api.get(path, key=key).json()["title"] == api.get(path).json()["title"]
     assert len(api.get(f"/v1/documents?collection={name}").json()["data"]) == 1
+
+
+@pytest.mark.parametrize("role", ["reader", "editor"])
+def test_the_role_comes_before_whatever_else_is_wrong_with_a_request(api: Any, problem: Any, role: str) -> None:
+    key = api.key(role)
+    admins = ("/v1/keys", "/v1/workspaces", "/v1/backup")
+    refused = 0
+    for method, path in _routes(api, some_id="not-an-id"):
+        for_editors = method != "GET" and path != "/v1/search"
+        if path.startswith(admins) or (for_editors and role == "reader"):
+            for parts in (
+                {"content": b"{", "headers": {"Content-Type": "application/json"}},
+                {"content": b"words", "headers": {"Content-Type": "text/plain"}},
+                {"json": {"unknown": 1}},
+            ):
+                reply = api.call(method, path, key=key, params={"limit": "x", "after": "x", "wait": "x"}, **parts)
+                problem(reply, 403, "forbidden")
+            problem(api.call(method, f"{path}?after=x", key=key, headers={"Idempotency-Key": "a b"}), 403, "forbidden")
+            refused += 1
+    assert refused == {"editor": 8, "reader": 19}[role]
 
 
 @pytest.mark.parametrize("role", ["reader", "editor"])

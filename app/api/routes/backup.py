@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
-from app.api.house import Caller
+from app.api.house import Admin
 from app.api.problems import responses
 from app.domain.access import Principal
 from app.gateway.keys import require_admin
@@ -24,7 +24,7 @@ _MEDIA_TYPE = "application/x-tar"
     response_class=Response,
     responses={**responses(507), 200: {"description": "A tar for `footnote restore`", "content": {_MEDIA_TYPE: {}}}},
 )
-async def backup(call: Caller) -> Response:
+async def backup(call: Admin) -> Response:
     """One file that `footnote restore` takes: every workspace's documents, vectors and rows, as of one moment."""
     services = call.house.services
 

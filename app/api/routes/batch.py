@@ -13,7 +13,7 @@ import anyio
 from fastapi import APIRouter, Query, Response
 
 from app.api import bodies, problems, replies, schemas, uploads, waiting
-from app.api.house import Call, Caller
+from app.api.house import Call, Editor
 from app.api.ndjson import Limits, Part, parts
 from app.api.openapi import lines_body
 from app.api.problems import ContentTypeError, responses
@@ -62,7 +62,7 @@ class _Tally:
     openapi_extra=lines_body(schemas.BatchLine),
 )
 async def batch(
-    call: Caller,
+    call: Editor,
     collection: Annotated[str, Query(description="the collection's name")],
     wait: waiting.Wait = None,
 ) -> Response:
@@ -95,7 +95,6 @@ async def _receive(call: Call, collection: str, tally: _Tally) -> Reply:
             f"the batch has {declared} bytes, the limit is {limits.batch_bytes}: FOOTNOTE_MAX_BATCH_BYTES"
         )
     if bodies.content_type(call.request) not in _TYPES:
-        await call.require_principal()
         raise ContentTypeError("this takes Content-Type: application/x-ndjson, one JSON object a line")
     await call.run(lambda principal: call.house.services.collections.get(principal, collection), admitted=True)
     if call.idempotency_key() is None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from app.api import bodies, paging, replies, represent, schemas, waiting
-from app.api.house import Caller, stored
+from app.api.house import Caller, Editor, stored
 from app.api.openapi import json_body
 from app.api.problems import responses
 from app.domain.access import Principal
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/collections", tags=["collections"])
     openapi_extra=json_body(schemas.CollectionBody),
 )
 async def create(
-    call: Caller, body: Annotated[schemas.CollectionBody, Depends(bodies.of(schemas.CollectionBody))]
+    call: Editor, body: Annotated[schemas.CollectionBody, Depends(bodies.of(schemas.CollectionBody))]
 ) -> Response:
     """Make an empty collection; its name is unique in the workspace."""
 
@@ -65,7 +65,7 @@ async def show(call: Caller, name: str) -> Response:
     openapi_extra=json_body(schemas.CollectionChange),
 )
 async def change(
-    call: Caller,
+    call: Editor,
     name: str,
     body: Annotated[schemas.CollectionChange, Depends(bodies.of(schemas.CollectionChange))],
 ) -> Response:
@@ -86,7 +86,7 @@ async def change(
     response_model=schemas.RemovedView,
     responses=responses(404),
 )
-async def remove(call: Caller, name: str, wait: waiting.Wait = None) -> Response:
+async def remove(call: Editor, name: str, wait: waiting.Wait = None) -> Response:
     """Hide a collection and its documents at once, and purge them; 202 with the purge's job."""
 
     def work(principal: Principal) -> Reply:

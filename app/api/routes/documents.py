@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from starlette.responses import StreamingResponse
 
 from app.api import bodies, paging, replies, represent, schemas, uploads, waiting
-from app.api.house import Call, Caller
+from app.api.house import Call, Caller, Editor
 from app.api.openapi import json_body, upload_body
 from app.api.problems import MalformedBodyError, responses
 from app.api.uploads import Target
@@ -41,7 +41,7 @@ Offset = Annotated[int, Query(ge=0, le=_MAX_OFFSET)]
     responses={**responses(404, 409, 415, 507), 200: {"model": schemas.AcceptedView, "description": "Nothing to do"}},
     openapi_extra=upload_body(schemas.DocumentBody, collection=True),
 )
-async def add(call: Caller, wait: waiting.Wait = None) -> Response:
+async def add(call: Editor, wait: waiting.Wait = None) -> Response:
     """A file in a form, or a text in JSON. 202 with the job that ingests it; 200 where nothing has changed.
 
     With an `external_id` that is known, the upload replaces that document once it is whole.
@@ -57,7 +57,7 @@ async def add(call: Caller, wait: waiting.Wait = None) -> Response:
     responses={**responses(404, 409, 415, 507), 200: {"model": schemas.AcceptedView, "description": "Nothing to do"}},
     openapi_extra=upload_body(schemas.PutBody, collection=False),
 )
-async def put(call: Caller, external_id: str, collection: CollectionName, wait: waiting.Wait = None) -> Response:
+async def put(call: Editor, external_id: str, collection: CollectionName, wait: waiting.Wait = None) -> Response:
     """As POST, with the external id in the path: the same request twice is one document."""
     target = Target(collection=collection, external_id=external_id)
     return await waiting.answer(call, await uploads.receive(call, target), wait)
@@ -87,7 +87,7 @@ async def show_by_external_id(call: Caller, external_id: str, collection: Collec
     responses=responses(404),
 )
 async def remove_by_external_id(
-    call: Caller, external_id: str, collection: CollectionName, wait: waiting.Wait = None
+    call: Editor, external_id: str, collection: CollectionName, wait: waiting.Wait = None
 ) -> Response:
     """Hidden when this returns; 202 with the job that purges it."""
 
@@ -140,7 +140,7 @@ async def show(call: Caller, document_id: uuid.UUID) -> Response:
     openapi_extra=json_body(schemas.DocumentChange),
 )
 async def change(
-    call: Caller,
+    call: Editor,
     document_id: uuid.UUID,
     body: Annotated[schemas.DocumentChange, Depends(bodies.of(schemas.DocumentChange))],
 ) -> Response:
@@ -164,7 +164,7 @@ async def change(
     response_model=schemas.RemovedView,
     responses=responses(404),
 )
-async def remove(call: Caller, document_id: uuid.UUID, wait: waiting.Wait = None) -> Response:
+async def remove(call: Editor, document_id: uuid.UUID, wait: waiting.Wait = None) -> Response:
     """Hidden when this returns; 202 with the job that purges it."""
     return await waiting.answer(call, await call.run(lambda principal: _remove(call, principal, document_id)), wait)
 

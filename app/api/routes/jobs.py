@@ -7,7 +7,7 @@ import uuid
 from fastapi import APIRouter, Response
 
 from app.api import paging, replies, represent, schemas, waiting
-from app.api.house import Caller, stored
+from app.api.house import Caller, Editor, stored
 from app.api.problems import responses
 from app.domain.access import Principal
 from app.domain.jobs import JobState
@@ -70,7 +70,7 @@ async def items(
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a job", response_model=schemas.JobView, responses=responses(404, 409))
-async def cancel(call: Caller, job_id: uuid.UUID) -> Response:
+async def cancel(call: Editor, job_id: uuid.UUID) -> Response:
     """Stop what has not ended; what is done stays."""
 
     def work(principal: Principal) -> Reply:
@@ -90,7 +90,7 @@ async def cancel(call: Caller, job_id: uuid.UUID) -> Response:
     response_model=schemas.JobView,
     responses=responses(404, 409),
 )
-async def retry(call: Caller, job_id: uuid.UUID) -> Response:
+async def retry(call: Editor, job_id: uuid.UUID) -> Response:
     """A new job for what failed or was cancelled; it names the old one."""
 
     def work(principal: Principal) -> Reply:

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from app.api import bodies, paging, replies, represent, schemas
-from app.api.house import Call, Caller
+from app.api.house import Admin, Call
 from app.api.openapi import json_body
 from app.api.problems import BadHeaderError, responses
 from app.domain.access import Key, Role
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/keys", tags=["keys"])
     responses=responses(404),
     openapi_extra=json_body(schemas.KeyBody),
 )
-async def create(call: Caller, body: Annotated[schemas.KeyBody, Depends(bodies.of(schemas.KeyBody))]) -> Response:
+async def create(call: Admin, body: Annotated[schemas.KeyBody, Depends(bodies.of(schemas.KeyBody))]) -> Response:
     """A new key; its secret is in this reply and nowhere else."""
     _refuse_idempotency(call)
     request = KeyRequest(
@@ -41,7 +41,7 @@ async def create(call: Caller, body: Annotated[schemas.KeyBody, Depends(bodies.o
 
 
 @router.get("", summary="List keys", response_model=schemas.KeyList, responses=responses())
-async def index(call: Caller, limit: paging.Limit = 50, after: paging.After = None) -> Response:
+async def index(call: Admin, limit: paging.Limit = 50, after: paging.After = None) -> Response:
     """The workspace's keys, revoked ones too, in order of creation."""
     start = paging.after_id(after)
     rows = await call.run(lambda principal: call.house.services.keys.page(principal, after=start, limit=limit + 1))
@@ -51,7 +51,7 @@ async def index(call: Caller, limit: paging.Limit = 50, after: paging.After = No
 @router.delete(
     "/{key_id}", status_code=204, summary="Revoke a key", response_class=Response, responses=responses(404, 409)
 )
-async def revoke(call: Caller, key_id: uuid.UUID) -> Response:
+async def revoke(call: Admin, key_id: uuid.UUID) -> Response:
     """The key stops working at once."""
     await call.run(lambda principal: call.house.services.keys.revoke(principal, key_id))
     return Response(status_code=204)
@@ -64,7 +64,7 @@ async def revoke(call: Caller, key_id: uuid.UUID) -> Response:
     response_model=schemas.NewKeyView,
     responses=responses(404),
 )
-async def rotate(call: Caller, key_id: uuid.UUID) -> Response:
+async def rotate(call: Admin, key_id: uuid.UUID) -> Response:
     """A new key that may do the same; the old one stops working in the same moment."""
     _refuse_idempotency(call)
     key, secret = await call.run(lambda principal: call.house.services.keys.rotate(principal, key_id))

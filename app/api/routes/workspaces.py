@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from app.api import bodies, paging, replies, represent, schemas
-from app.api.house import Caller, stored
+from app.api.house import Admin, stored
 from app.api.openapi import json_body
 from app.api.problems import responses
 from app.domain.access import Principal
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/v1/workspaces", tags=["workspaces"])
     openapi_extra=json_body(schemas.WorkspaceBody),
 )
 async def create(
-    call: Caller, body: Annotated[schemas.WorkspaceBody, Depends(bodies.of(schemas.WorkspaceBody))]
+    call: Admin, body: Annotated[schemas.WorkspaceBody, Depends(bodies.of(schemas.WorkspaceBody))]
 ) -> Response:
     """Make an empty workspace; POST /v1/keys with its name makes its first key."""
 
@@ -41,7 +41,7 @@ async def create(
 
 
 @router.get("", summary="List workspaces", response_model=schemas.WorkspaceList, responses=responses())
-async def index(call: Caller, limit: paging.Limit = 50, after: paging.After = None) -> Response:
+async def index(call: Admin, limit: paging.Limit = 50, after: paging.After = None) -> Response:
     """All workspaces for admins of the default one, else the caller's own."""
     start = paging.after_id(after)
     rows = await call.run(
@@ -57,7 +57,7 @@ async def index(call: Caller, limit: paging.Limit = 50, after: paging.After = No
     response_class=Response,
     responses=responses(404, 409),
 )
-async def remove(call: Caller, workspace_id: uuid.UUID) -> Response:
+async def remove(call: Admin, workspace_id: uuid.UUID) -> Response:
     """Remove an empty workspace with its keys."""
     await call.run(lambda principal: call.house.services.workspaces.remove(principal, workspace_id))
     return Response(status_code=204)

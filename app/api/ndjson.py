@@ -40,6 +40,7 @@ class Limits:
     batch_bytes: int
     lines: int
     line_bytes: int
+    text_bytes: int  # of one document, as UTF-8
     text_chars: int
 
 
@@ -139,12 +140,15 @@ def _line(number: int, raw: bytes | None, limits: Limits) -> Line:
             filename=TEXT_NAME,
             media_type=TEXT_TYPE,
         ),
-        content=text_content(given.text, limit=limits.text_chars),
+        content=text_content(given.text, limit_chars=limits.text_chars, limit_bytes=limits.text_bytes),
     )
 
 
-def text_content(text: str, *, limit: int) -> bytes:
-    """A document's text as bytes, or TooLargeError."""
-    if len(text) > limit:
-        raise TooLargeError(f"the text has {len(text)} characters, the limit is {limit}: FOOTNOTE_MAX_TEXT_CHARS")
-    return text.encode("utf-8")
+def text_content(text: str, *, limit_chars: int, limit_bytes: int) -> bytes:
+    """A document's text as bytes; bounded as a file is, and by its characters. Raises TooLargeError."""
+    if len(text) > limit_chars:
+        raise TooLargeError(f"the text has {len(text)} characters, the limit is {limit_chars}: FOOTNOTE_MAX_TEXT_CHARS")
+    content = text.encode("utf-8")
+    if len(content) > limit_bytes:
+        raise TooLargeError(f"the text has {len(content)} bytes, the limit is {limit_bytes}: FOOTNOTE_MAX_UPLOAD_BYTES")
+    return content

@@ -150,7 +150,9 @@ async def _of_json(call: Call, target: Target) -> _Given:
             media_type="text/markdown" if markdown else TEXT_TYPE,
         ),
         staged=None,
-        content=text_content(body.text, limit=call.house.settings.max_text_chars),
+        content=text_content(
+            body.text, limit_chars=call.house.settings.max_text_chars, limit_bytes=call.house.settings.max_upload_bytes
+        ),
     )
 
 

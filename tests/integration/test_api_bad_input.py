@@ -238,6 +238,19 @@ def test_a_json_body_over_the_limit(api: Any, problem: Any, collection: str) -> 
     problem(api.post("/v1/documents", json={"collection": collection, "text": "a" * 50_001}), 413, "too_large")
 
 
+def test_a_text_over_the_limit_of_a_file(api: Any, problem: Any, collection: str) -> None:
+    limit = api.services.settings.max_upload_bytes
+    text = "é" * (limit // 2 + 1)  # within the limits of a JSON body and of characters
+    put = f"/v1/documents/by-external-id/a?collection={collection}"
+    for method, path, body in (
+        ("POST", "/v1/documents", {"collection": collection, "text": text}),
+        ("PUT", put, {"text": text}),
+    ):
+        content = json.dumps(body, ensure_ascii=False).encode()
+        said = problem(api.call(method, path, content=content, headers=_JSON), 413, "too_large")
+        assert "FOOTNOTE_MAX_UPLOAD_BYTES" in said["detail"]
+
+
 def test_a_batch_over_a_limit(api: Any, problem: Any, collection: str) -> None:
     size = api.services.settings.max_batch_bytes
     path = f"/v1/documents/batch?collection={collection}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator
 
@@ -11,7 +12,7 @@ import pytest
 from app.api.ndjson import PART_LINES, Limits, Part, parts
 from app.domain.errors import TooLargeError
 
-LIMITS = Limits(batch_bytes=1_000_000, lines=2000, line_bytes=100, text_chars=50)
+LIMITS = Limits(batch_bytes=1_000_000, lines=2000, line_bytes=100, text_bytes=60, text_chars=50)
 
 
 def _parts(body: bytes, limits: Limits = LIMITS, *, piece: int = 7) -> list[Part]:
@@ -44,6 +45,7 @@ def test_lines_are_found_wherever_the_pieces_end() -> None:
         (b"[]", "invalid_request"),
         (b'{"text": "' + b"a" * 100 + b'"}', "line_too_large"),
         (b'{"text": "' + b"a" * 51 + b'"}', "too_large"),
+        (b'{"text": "' + "é".encode() * 31 + b'"}', "too_large"),
     ],
 )
 def test_a_bad_line_is_reported_and_the_others_go_in(line: bytes, code: str) -> None:
@@ -77,6 +79,6 @@ def test_a_long_batch_comes_in_parts() -> None:
 
 def test_too_many_lines_or_bytes_end_the_batch() -> None:
     with pytest.raises(TooLargeError, match="FOOTNOTE_MAX_BATCH_LINES"):
-        _parts(b'{"text": "a"}\n' * 3, Limits(batch_bytes=1000, lines=2, line_bytes=100, text_chars=50))
+        _parts(b'{"text": "a"}\n' * 3, dataclasses.replace(LIMITS, batch_bytes=1000, lines=2))
     with pytest.raises(TooLargeError, match="FOOTNOTE_MAX_BATCH_BYTES"):
-        _parts(b'{"text": "a"}\n' * 3, Limits(batch_bytes=20, lines=9, line_bytes=100, text_chars=50))
+        _parts(b'{"text": "a"}\n' * 3, dataclasses.replace(LIMITS, batch_bytes=20, lines=9))

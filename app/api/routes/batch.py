@@ -108,6 +108,7 @@ def _limits(call: Call) -> Limits:
         batch_bytes=settings.max_batch_bytes,
         lines=settings.max_batch_lines,
         line_bytes=settings.max_batch_line_bytes,
+        text_bytes=settings.max_upload_bytes,
         text_chars=settings.max_text_chars,
     )
 

@@ -325,7 +325,10 @@ class BatchView(Reply):
     """What became of a batch."""
 
     job_id: str
-    accepted: int
+    accepted: int = Field(description="lines that the job ingests: its total")
+    unchanged: int = Field(description="lines equal to what is there")
+    updated: int = Field(description="lines of which only title, metadata or readers differ: these are changed")
+    under_way: int = Field(description="lines that an earlier upload, or one of this batch, is ingesting already")
     rejected: list[RejectedLine] = Field(description="the first 1,000")
     rejected_total: int
     job: JobView | None = Field(None, description="with ?wait")

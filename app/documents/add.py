@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import hashlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from app.documents import enqueue, uploads
 from app.documents.plan import Outcome, Plan, Plans, Request
@@ -56,8 +57,8 @@ class Rejected:
 class BatchPart:
     """What became of a part of a batch."""
 
-    job_id: uuid.UUID | None  # None while no line was accepted
-    accepted: int  # unchanged ones too
+    job_id: uuid.UUID | None  # None while every line was rejected
+    outcomes: Mapping[Outcome, int]  # lines by what they came to; the accepted ones are the job's items
     rejected: tuple[Rejected, ...]
 
 
@@ -66,13 +67,13 @@ class _Part:
     """What became of a part's lines, while they are written."""
 
     job: Job | None
-    accepted: int = 0
+    outcomes: collections.Counter[Outcome] = dataclasses.field(default_factory=collections.Counter)
     kept: set[str] = dataclasses.field(default_factory=set)  # keys of originals that rows name now
     updated: list[Document] = dataclasses.field(default_factory=list)
     rejected: list[Rejected] = dataclasses.field(default_factory=list)
 
     def count(self, plan: Plan, request: Request) -> None:
-        self.accepted += 1
+        self.outcomes[plan.outcome] += 1
         if plan.outcome is Outcome.ACCEPTED:
             self.kept.add(request.original_key)
         elif plan.outcome is Outcome.UPDATED:
@@ -204,7 +205,7 @@ class AddDocuments:
             self.files.delete({request.original_key for _, request in requests} - (part.kept if part else set()))
         self.refresh.at_once(part.updated)
         rejected = sorted([*rejected, *part.rejected], key=lambda each: each.line)
-        return BatchPart(job_id=part.job.id if part.job else None, accepted=part.accepted, rejected=tuple(rejected))
+        return BatchPart(job_id=part.job.id if part.job else None, outcomes=part.outcomes, rejected=tuple(rejected))
 
     def _write(
         self,

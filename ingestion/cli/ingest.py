@@ -211,7 +211,7 @@ def _follow_earlier(service: Service, collection: str, follower: Follower, repor
         report.ended(0)
         if failed := job["progress"]["failed"]:
             job_id = job["id"]
-            message = f"{failed} lines of an earlier run failed: `footnote jobs items {job_id} --state failed`"
+            message = f"{terminal.counted(failed, 'line')} of an earlier run failed: `footnote jobs items {job_id} --state failed`"
             place = f"job {job_id}"
             report.add(
                 Outcome(external_id=place, path=place, state=State.FAILED, job_id=job_id, code="batch", message=message)
@@ -229,6 +229,7 @@ def _say_stopped(report: Report) -> None:
     unsent = tally.files - tally.files_sent
     if unsent or tally.under_way:
         terminal.note(
-            f"stopped: {unsent} of {tally.files} files were not sent, {tally.under_way} documents are under way; "
+            f"stopped: not sent: {unsent} of {terminal.counted(tally.files, 'file')}; "
+            f"under way: {terminal.counted(tally.under_way, 'document')}; "
             "the same command again goes on"
         )

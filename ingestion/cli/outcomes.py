@@ -147,7 +147,7 @@ class Report:
             return
         counts = ", ".join(f"{self._states[state]} {state.replace('_', ' ')}" for state in State if self._states[state])
         documents = sum(self._states.values())
-        terminal.write(f"{documents} documents in {seconds:.1f} s: {counts or 'nothing to do'}")
+        terminal.write(f"{terminal.counted(documents, 'document')} in {seconds:.1f} s: {counts or 'nothing to do'}")
         for outcome in self._warned[:_MOST_FAILURES_SHOWN]:
             said = "; ".join(f"{_page(each)}{each.get('message')}" for each in outcome.warnings)
             terminal.write(f"  warning  {terminal.visible(_place(outcome))}: {terminal.visible(said)}")

@@ -54,7 +54,7 @@ class Lines:
             return
         self._last = time.monotonic()
         said = (
-            f"{tally.files_sent} of {tally.files} files sent; documents: {tally.ended + tally.ended_in_batches} ended, "
+            f"{tally.files_sent} of {terminal.counted(tally.files, 'file')} sent; documents: {tally.ended + tally.ended_in_batches} ended, "
             f"{tally.failed} of them failed, {tally.under_way - tally.ended_in_batches} under way"
         )
         if said != self._said:
@@ -90,10 +90,10 @@ class Bars:
     def show(self, tally: Tally) -> None:
         """See Display."""
         megabytes = f"{tally.bytes_sent / 1e6:.1f}/{tally.bytes / 1e6:.1f} MB"
-        files = f"{tally.files_sent}/{tally.files} files, {megabytes}"
+        files = f"{tally.files_sent}/{terminal.counted(tally.files, 'file')}, {megabytes}"
         self._progress.update(self._sent, completed=tally.bytes_sent, total=max(tally.bytes, 1), counted=files)
         known = tally.ended + tally.under_way
         ended = tally.ended + tally.ended_in_batches
         failed = f", {tally.failed} failed" if tally.failed else ""
-        documents = f"{ended}/{known} documents{failed}"
+        documents = f"{ended}/{terminal.counted(known, 'document')}{failed}"
         self._progress.update(self._done, completed=ended, total=max(known, 1), counted=documents)

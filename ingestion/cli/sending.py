@@ -146,10 +146,11 @@ class Sender:
                 _line_outcome(source, line, State.FAILED, code=each.get("code"), message=each.get("message"))
             )
         accepted = {number: line for number, line in enumerate(part.lines, start=1) if number not in rejected}
-        job_id = reply.body.get("job_id")
-        if job_id is None or not self.common.wait:
-            state = State.UNCHANGED if job_id is None else State.ACCEPTED
-            for line in accepted.values():
+        job_id = str(reply.body["job_id"])
+        if not self.common.wait:
+            working = self._items(job_id) if reply.body["accepted"] < len(accepted) else accepted
+            for number, line in accepted.items():
+                state = State.ACCEPTED if number in working else State.UNCHANGED
                 self.report.add(_line_outcome(source, line, state, job_id=job_id))
             return
 
@@ -159,6 +160,10 @@ class Sender:
 
         self.report.accepted(len(accepted))
         self.follower.follow(job_id, ended)
+
+    def _items(self, job_id: str) -> dict[int, dict[str, Any]]:
+        """What a batch's job works on, by line."""
+        return {int(item["line"]): item for item in self.service.pages(f"/v1/jobs/{job_id}/items")}
 
     def _refuse_lines(self, source: Source, part: Part, error: RefusedError) -> None:
         """A part of which nothing went in: each line with its own reason where the service gave one."""
@@ -170,7 +175,7 @@ class Sender:
     def _end_lines(self, source: Source, accepted: Mapping[int, Line], job: Job) -> None:
         """The outcome of each line; a line without an item needed no work."""
         job_id = str(job["id"])
-        items = {int(item["line"]): item for item in self.service.pages(f"/v1/jobs/{job_id}/items")}
+        items = self._items(job_id)
         for number, line in accepted.items():
             item = items.get(number)
             if item is None:

@@ -33,6 +33,11 @@ def json_line(value: object) -> str:
     return _UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", json.dumps(value, ensure_ascii=False))
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts: `1 document`, `2 documents`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def write(line: str = "") -> None:
     """One line to standard output."""
     sys.stdout.write(f"{line}\n")

@@ -186,6 +186,20 @@ def test_a_batch_goes_in_and_its_bad_lines_are_reported(api: Any) -> None:
     assert len(api.hits(name, "line number", limit=200)) == 200
 
 
+def test_a_batch_sent_again_says_how_many_lines_needed_no_work(api: Any) -> None:
+    name = api.collection()
+    lines = [{"text": f"entry number {number}", "external_id": f"d{number}"} for number in range(6)]
+    assert api.batch(name, lines).json()["accepted"] == 6
+
+    lines[0]["title"] = "Retitled"
+    lines[1]["text"] = "another entry"
+    body = api.batch(name, [*lines, {"text": "another entry", "external_id": "d1"}, "{"]).json()
+
+    counts = {each: body[each] for each in ("accepted", "unchanged", "updated", "under_way", "rejected_total")}
+    assert counts == {"accepted": 1, "unchanged": 4, "updated": 1, "under_way": 1, "rejected_total": 1}
+    assert body["job"]["progress"]["total"] == body["accepted"]
+
+
 def test_a_batch_of_bad_lines_is_a_problem_that_lists_them(api: Any, problem: Any) -> None:
     body = problem(api.batch(api.collection(), ["{", '{"text": 1}']), 422, "nothing_accepted")
     assert [each["line"] for each in body["rejected"]] == [1, 2]

@@ -251,7 +251,7 @@ def test_a_batch_takes_its_good_lines_and_reports_the_others(corpus: Corpus) -> 
     )
     job = corpus.ended(corpus.services.add.seal(corpus.admin, part.job_id))
 
-    assert part.accepted == 2
+    assert part.outcomes == {Outcome.ACCEPTED: 2}
     assert [(each.line, each.code) for each in part.rejected] == [(2, "empty_file"), (3, "bad_name")]
     assert (job.state, job.total, job.done) == (JobState.COMPLETED, 2, 2)
     assert sorted(corpus.texts("shrew")) == ["first shrew", "fourth shrew"]

@@ -116,12 +116,15 @@ class FakeService:
 
     async def batch(self, request: Request) -> Response:
         self.parts += 1
-        items, rejected = [], []
+        items, rejected, unchanged = [], [], 0
         for number, raw in enumerate((await request.body()).splitlines(), start=1):
             line = json.loads(raw)
             self.lines.append(line)
             if not line["text"].strip():
                 rejected.append({"line": number, "code": "empty_file", "message": "no visible character"})
+                continue
+            if line["text"] == "there already":
+                unchanged += 1
                 continue
             code = self.fail.get(line["text"])
             error = {"code": code, "message": "it broke", "retryable": False} if code else None
@@ -130,7 +133,8 @@ class FakeService:
             )
         job_id = self.job("batch", None)
         self.items[job_id] = items
-        body = {"job_id": job_id, "accepted": len(items), "rejected": rejected, "rejected_total": len(rejected)}
+        counts = {"accepted": len(items), "unchanged": unchanged, "rejected_total": len(rejected)}
+        body = {"job_id": job_id, "rejected": rejected, **counts}
         return JSONResponse(body, status_code=202)
 
     def job(self, kind: str, failure: str | None) -> str:
@@ -438,6 +442,27 @@ def test_without_waiting_documents_are_reported_as_accepted(service: FakeService
     assert {each["state"] for each in outcomes(result)[0]} == {"accepted"}
 
 
+@pytest.mark.parametrize("wait", ["--wait", "--no-wait"])
+def test_lines_that_are_there_already_are_reported_as_unchanged(
+    service: FakeService, tmp_path: pathlib.Path, wait: str
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "there already"}\n{"text": "new"}\n{"text": "there already"}\n')
+
+    result = run(service, "ingest", path, wait, "--json")
+
+    assert result.exit_code == 0, result.output
+    state = {"--wait": "completed", "--no-wait": "accepted"}[wait]
+    assert [each["state"] for each in outcomes(result)[0]] == ["unchanged", state, "unchanged"]
+    assert outcomes(result)[1]["unchanged"] == 2
+
+
+def test_one_document_is_one_document(service: FakeService, tmp_path: pathlib.Path) -> None:
+    result = run(service, "ingest", a_folder(tmp_path, a="one"))
+
+    assert "1 document in" in result.stdout
+
+
 @pytest.mark.slow
 def test_ctrl_c_says_what_is_under_way(service: FakeService, tmp_path: pathlib.Path) -> None:
     service.endless = True
@@ -451,7 +476,7 @@ def test_ctrl_c_says_what_is_under_way(service: FakeService, tmp_path: pathlib.P
         _, said = process.communicate(timeout=30)
 
     assert process.returncode == 130
-    assert "2 documents are under way; the same command again goes on" in said
+    assert "not sent: 0 of 2 files; under way: 2 documents; the same command again goes on" in said
     assert "Traceback" not in said
 
 

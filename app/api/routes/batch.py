@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 import pathlib
@@ -18,6 +19,7 @@ from app.api.ndjson import Limits, Part, parts
 from app.api.openapi import lines_body
 from app.api.problems import ContentTypeError, responses
 from app.documents.add import BatchPart, Rejected
+from app.documents.plan import Outcome
 from app.domain.access import Principal
 from app.domain.errors import FootnoteError, InvalidInputError, TooLargeError
 from app.gateway.idempotency import Reply
@@ -40,13 +42,17 @@ class _Tally:
     """What became of the batch so far."""
 
     job_id: uuid.UUID | None = None
-    accepted: int = 0
+    outcomes: collections.Counter[Outcome] = dataclasses.field(default_factory=collections.Counter)
     rejected: list[Rejected] = dataclasses.field(default_factory=list)
     rejected_total: int = 0
 
     def reject(self, lines: list[Rejected] | tuple[Rejected, ...]) -> None:
         self.rejected_total += len(lines)
         self.rejected += lines[: MAX_SHOWN - len(self.rejected)]
+
+    def counts(self) -> dict[str, int]:
+        """Lines by what they came to; they and the rejected ones are all."""
+        return {outcome.value: self.outcomes[outcome] for outcome in Outcome}
 
     def shown(self) -> list[dict[str, int | str]]:
         ordered = sorted(self.rejected, key=lambda each: each.line)
@@ -68,8 +74,9 @@ async def batch(
 ) -> Response:
     """NDJSON, one document a line: `{text, title?, external_id?, metadata?, readers?}`.
 
-    Lines that can't be taken are reported and the others go in; where none goes in, the answer is a problem. A client
-    that goes away in the middle leaves what was taken: its job runs.
+    Lines that can't be taken are reported and the others go in; where none goes in, the answer is a problem. The job
+    works on the accepted lines; those that are unchanged, updated or under way need no work of it. A client that goes
+    away in the middle leaves what was taken: its job runs.
     """
     tally = _Tally()
     try:
@@ -77,7 +84,7 @@ async def batch(
     except FootnoteError as error:
         more = {
             "rejected": tally.shown(),
-            "accepted": tally.accepted,
+            **tally.counts(),
             "job_id": str(tally.job_id) if tally.job_id else None,
         }
         return problems.of_error(
@@ -158,20 +165,20 @@ async def _take(call: Call, collection: str, body: AsyncIterator[bytes], limits:
             if part.lines:
                 taken = await call.run(_adding(call, collection, part, tally.job_id), admitted=True)
                 tally.job_id = taken.job_id or tally.job_id
-                tally.accepted += taken.accepted
+                tally.outcomes.update(taken.outcomes)
                 tally.reject(taken.rejected)
     finally:
         if (job_id := tally.job_id) is not None:
             await call.house.compute.run(lambda: add.seal(call.principal, job_id), admitted=True)
     if tally.job_id is None:
         raise NothingAcceptedError(
-            f"none of the batch's {tally.rejected_total} lines could be taken"
+            f"none of the batch's lines could be taken; it has {tally.rejected_total}"
             if tally.rejected_total
             else "the batch is empty"
         )
     shown = {
         "job_id": str(tally.job_id),
-        "accepted": tally.accepted,
+        **tally.counts(),
         "rejected": tally.shown(),
         "rejected_total": tally.rejected_total,
     }

@@ -30,8 +30,8 @@ def _id(value: uuid.UUID | None) -> str | None:
     return None if value is None else str(value)
 
 
-def collection(each: Collection, documents: int | None = None) -> Json:
-    """A collection; `documents` is None where they were not counted."""
+def collection(each: Collection, documents: int) -> Json:
+    """A collection with its number of documents."""
     return {
         "id": str(each.id),
         "name": each.name,

@@ -161,7 +161,7 @@ class CollectionView(Reply):
     id: str
     name: str
     description: str
-    documents: int | None = Field(description="that the caller may read; null in lists")
+    documents: int = Field(description="that the caller may read")
     created_at: dt.datetime
     updated_at: dt.datetime
 

@@ -146,20 +146,23 @@ class SqlDocuments(Repository):
         if rows:
             self.connection.execute(document_fact.insert(), rows)
 
-    def count_readable(self, principal: Principal, collection_id: uuid.UUID) -> int:
-        """How many of a collection's documents the principal may read."""
-        query = (
-            sa.select(sa.func.count())
-            .select_from(table)
-            .where(
-                table.c.collection_id == collection_id,
-                table.c.workspace_id == principal.workspace_id,
-                table.c.deleted_at.is_(None),
-                _COLLECTION_IS_THERE,
-                readable(principal),
+    def count_readable(self, principal: Principal, collection_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+        """How many documents of each collection the principal may read."""
+        counts = dict.fromkeys(collection_ids, 0)
+        for some in batches(collection_ids):
+            query = (
+                sa.select(table.c.collection_id, sa.func.count())
+                .where(
+                    table.c.collection_id.in_(some),
+                    table.c.workspace_id == principal.workspace_id,
+                    table.c.deleted_at.is_(None),
+                    _COLLECTION_IS_THERE,
+                    readable(principal),
+                )
+                .group_by(table.c.collection_id)
             )
-        )
-        return int(self.connection.execute(query).scalar_one())
+            counts.update((row[0], row[1]) for row in self.connection.execute(query))
+        return counts
 
     def deleted(self, workspace_id: uuid.UUID, document_id: uuid.UUID) -> Document | None:
         """One that is marked as deleted and still has its row."""

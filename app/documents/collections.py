@@ -68,12 +68,14 @@ class Collections:
         """A collection and how many documents of it the caller may read, or NotFoundError."""
         with self.database.read() as work:
             collection = collection_named(work, principal, name)
-            return collection, work.documents.count_readable(principal, collection.id)
+            return collection, work.documents.count_readable(principal, [collection.id])[collection.id]
 
-    def page(self, principal: Principal, *, after: uuid.UUID | None, limit: int) -> list[Collection]:
-        """The workspace's collections in order of creation."""
+    def page(self, principal: Principal, *, after: uuid.UUID | None, limit: int) -> list[tuple[Collection, int]]:
+        """The workspace's collections in order of creation, each with how many documents the caller may read."""
         with self.database.read() as work:
-            return work.collections.page(principal.workspace_id, after=after, limit=limit)
+            found = work.collections.page(principal.workspace_id, after=after, limit=limit)
+            counts = work.documents.count_readable(principal, [each.id for each in found])
+        return [(each, counts[each.id]) for each in found]
 
     def change(self, principal: Principal, name: str, *, new_name: str | None, description: str | None) -> Collection:
         """Rename or describe anew; None leaves a part as it is. Raises as `create`, and NotFoundError."""

@@ -99,7 +99,7 @@ class RemoveDocuments:
         if principal.passes_readers:
             return
         every = work.collections.count_documents([collection.id]).get(collection.id, 0)
-        if every != work.documents.count_readable(principal, collection.id):
+        if every != work.documents.count_readable(principal, [collection.id])[collection.id]:
             raise NotFoundError(
                 "this collection holds documents that this key may not read; an admin can delete it", code="not_found"
             )

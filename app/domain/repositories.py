@@ -206,8 +206,8 @@ class Documents(Protocol):
         """The same of several."""
         ...
 
-    def count_readable(self, principal: Principal, collection_id: uuid.UUID) -> int:
-        """How many of a collection's documents the principal may read."""
+    def count_readable(self, principal: Principal, collection_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+        """How many documents of each collection the principal may read."""
         ...
 
     def deleted(self, workspace_id: uuid.UUID, document_id: uuid.UUID) -> Document | None:

@@ -32,7 +32,7 @@ def list_collections(session: Session) -> None:
     """Collections, in order of creation."""
     with session.service() as service:
         found = list(service.pages("/v1/collections"))
-    session.show_all(found, ["name", "description", "created_at", "id"])
+    session.show_all(found, ["name", "documents", "description", "created_at", "id"])
 
 
 @app.command("show")

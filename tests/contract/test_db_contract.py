@@ -546,7 +546,9 @@ def test_a_page_shows_what_the_caller_may_read(database: SqlDatabase, place: Pla
         assert page_of(work, place.principal("law", "staff")) == [everyone, law]
         assert page_of(work, place.principal(role=Role.EDITOR)) == [everyone]
         assert page_of(work, place.principal(role=ADMIN)) == [everyone, law, nobody]
-        assert work.documents.count_readable(place.principal("law"), place.collection.id) == 2
+        elsewhere = new_id()
+        counts = work.documents.count_readable(place.principal("law"), [place.collection.id, elsewhere])
+        assert counts == {place.collection.id: 2, elsewhere: 0}
 
 
 def test_changed_readers_and_metadata_count_from_the_commit_on(database: SqlDatabase, place: Place) -> None:

@@ -188,6 +188,21 @@ def test_an_empty_workspace_is_removed_and_a_full_one_is_not(api: Any, problem: 
     problem(api.call("DELETE", f"/v1/workspaces/{default['id']}"), 409, "default_workspace")
 
 
+def test_the_list_of_collections_counts_what_the_caller_may_read(api: Any) -> None:
+    full, empty = api.collection(), api.collection()
+    api.live(full, "for all")
+    api.live(full, "for the board alone", readers=["group:board"])
+    member, other = api.key("reader", groups=["board"]), api.key("reader")
+
+    def counts(key: str | None) -> list[int | None]:
+        listed = {
+            each["name"]: each["documents"] for each in api.get("/v1/collections?limit=200", key=key).json()["data"]
+        }
+        return [listed[full], listed[empty]]
+
+    assert (counts(None), counts(member), counts(other)) == ([2, 0], [2, 0], [1, 0])
+
+
 def test_what_one_may_not_read_answers_as_what_does_not_exist(api: Any, problem: Any) -> None:
     name = api.collection()
     made = api.live(name, "for the board alone", external_id="board", readers=["group:board"])

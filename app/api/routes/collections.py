@@ -42,12 +42,14 @@ async def create(
 
 @router.get("", summary="List collections", response_model=schemas.CollectionList, responses=responses())
 async def index(call: Caller, limit: paging.Limit = 50, after: paging.After = None) -> Response:
-    """The workspace's collections, in order of creation."""
+    """The workspace's collections, in order of creation, each with the number of documents that the caller may read."""
     start = paging.after_id(after)
     rows = await call.run(
         lambda principal: call.house.services.collections.page(principal, after=start, limit=limit + 1)
     )
-    return replies.of(paging.page(rows, limit, shown=represent.collection, cursor=lambda row: str(row.id)))
+    return replies.of(
+        paging.page(rows, limit, shown=lambda row: represent.collection(*row), cursor=lambda row: str(row[0].id))
+    )
 
 
 @router.get("/{name}", summary="Show a collection", response_model=schemas.CollectionView, responses=responses(404))

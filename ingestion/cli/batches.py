@@ -5,18 +5,23 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import io
+import itertools
 import json
 import pathlib
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
+from app.documents import uploads
+from app.domain.access import EVERYONE
+from app.domain.errors import FootnoteError
 from ingestion.cli.errors import LocalError
 
 SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 TARGETS = ("text", "title", "external_id", "metadata", "readers")
 PART_LINES = 1000  # with PART_BYTES the memory of a part, and how soon the service has something to embed
 PART_BYTES = 4 * 1024 * 1024
+LOOKED_AT_LINES = 100  # of a file found in a folder, before its lines are taken for documents
 MAX_LINE_BYTES = 32 * 1024 * 1024  # the service has its own, lower limit; this one bounds our memory
 
 
@@ -98,12 +103,19 @@ def named_so(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def is_batch(path: pathlib.Path, mapping: Mapping_) -> bool:
-    """Whether the file's lines are documents: its name says JSON lines, and a mapping was given or the first line that
-    is not blank is an object with a text under `text`. Other such files are single documents.
+def is_batch(path: pathlib.Path, mapping: Mapping_, *, named: bool) -> bool:
+    """Whether the file's lines are documents; else it is one document.
+
+    Its name must say JSON lines. Then,
+
+    - with a mapping it is a batch;
+    - named on the command line it is one where its first line that is not blank is an object with a text under `text`;
+    - found in a folder, where nobody has said what it is, it is one where each of its first lines is a document exactly:
+      no keys but those of a document, and these as the service takes them. Another program's records that happen to have
+      a `text` are one document, as any other file.
 
     Raises:
-        LocalError: compressed lines without `text`: no loader reads those as one document.
+        LocalError: compressed lines that are no batch: no loader reads those as one document.
     """
     if not named_so(path.name):
         return False
@@ -111,18 +123,52 @@ def is_batch(path: pathlib.Path, mapping: Mapping_) -> bool:
         return True
     try:
         with _opened(path) as (stream, _):
-            first = next((line for line in iter(lambda: stream.readline(MAX_LINE_BYTES), b"") if line.strip()), b"")
+            if _says_documents(stream, named=named):
+                return True
     except (OSError, EOFError, zlib.error) as error:
         raise LocalError(f"{path} can't be read: {error}") from error
-    value = _parsed(first)
-    if isinstance(value, dict) and isinstance(value.get("text"), str):
-        return True
     if path.name.lower().endswith(".gz"):
         raise LocalError(
-            f"{path}: its first line has no `text`; say which key holds it, as in --map text=body",
+            f"{path}: its lines are no documents as they stand; say which key holds the text, as in --map text=body"
+            + ("" if named else ", or name the file itself"),
             code="unmapped_lines",
         )
     return False
+
+
+def _says_documents(stream: IO[bytes], *, named: bool) -> bool:
+    """Whether the lines at the beginning are documents; see `is_batch`."""
+    filled = (line for line in iter(lambda: stream.readline(MAX_LINE_BYTES), b"") if line.strip())
+    values = (_parsed(line.removeprefix(b"\xef\xbb\xbf")) for line in filled)
+    if named:
+        value = next(values, None)
+        return isinstance(value, dict) and isinstance(value.get("text"), str)
+    there_is_one = False
+    for value in itertools.islice(values, LOOKED_AT_LINES):
+        if not _is_document(value):
+            return False
+        there_is_one = True
+    return there_is_one
+
+
+def _is_document(value: Any) -> bool:
+    """Whether a line has the parts of a document and no others, each of the form that the service takes."""
+    if not isinstance(value, dict) or "text" not in value or not value.keys() <= set(TARGETS):
+        return False
+    parts = Mapping_().document(value)
+    metadata, readers = parts.get("metadata", {}), parts.get("readers", [EVERYONE])
+    if not all(isinstance(parts.get(name, ""), str) for name in ("text", "title", "external_id")):
+        return False
+    if not isinstance(metadata, dict) or not isinstance(readers, list):
+        return False
+    if not all(isinstance(each, str) for each in readers):
+        return False
+    try:
+        uploads.check_metadata(metadata)
+        uploads.check_readers(readers)
+    except FootnoteError:
+        return False
+    return True
 
 
 def parts(path: pathlib.Path, prefix: str, mapping: Mapping_, defaults: Defaults) -> Iterator[Part]:

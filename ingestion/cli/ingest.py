@@ -61,8 +61,12 @@ def ingest(
     """Put documents in: files, folders, web addresses, standard input.
 
     A document's external id is its path below the folder given, or its file name: the same command again sends what
-    has changed and leaves the rest. Hidden files are passed over. A .jsonl, .ndjson, .jsonl.gz or .ndjson.gz whose
-    lines have a `text`, or for which --map says where the text is, is one document a line.
+    has changed and leaves the rest. Hidden files are passed over.
+
+    JSON lines (.jsonl, .ndjson, also with .gz) are one document a line where --map says which key holds what, or where
+    the file is named here itself and its lines have a `text`. Found in a folder, they are so only where the lines hold
+    nothing but `text`, `title`, `external_id`, `metadata` (flat) and `readers`, which the first 100 lines tell; any
+    other such file is one document.
     """
     from ingestion.cli.sending import Common  # noqa: PLC0415 - httpx is not paid for by --help
 

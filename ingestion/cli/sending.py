@@ -51,7 +51,7 @@ class Sender:
         try:
             if isinstance(source, Unreadable):
                 raise LocalError(f"{source.path} can't be read: {source.reason}")  # noqa: TRY301 - one place records it
-            if batches.is_batch(source.path, self.common.mapping):
+            if batches.is_batch(source.path, self.common.mapping, named=source.named):
                 self._send_lines(source)
             else:
                 self._send_file(source)

@@ -23,6 +23,7 @@ class Source:
     external_id: str
     size_bytes: int  # as found; what is sent is what is there then
     media_type: str | None = None  # as a download declared it
+    named: bool = False  # on the command line itself, not found in a folder
     temporary: bool = False  # a download or standard input, removed when it is sent
 
 
@@ -67,7 +68,8 @@ def found(path: pathlib.Path, selection: Selection, *, external_id: str | None =
     if stat.S_ISDIR(status.st_mode):
         yield from _below(path, "", selection, frozenset({(status.st_dev, status.st_ino)}))
     elif stat.S_ISREG(status.st_mode):
-        yield Source(path=path, external_id=external_id or _text(path.name), size_bytes=status.st_size)
+        name = external_id or _text(path.name)
+        yield Source(path=path, external_id=name, size_bytes=status.st_size, named=True)
     else:
         raise LocalError(f"{path} is neither a file nor a folder; a stream goes in as `-`", code="no_such_path")
 

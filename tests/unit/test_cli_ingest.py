@@ -356,6 +356,22 @@ def test_json_lines_without_a_text_are_one_document(service: FakeService, tmp_pa
     assert list(service.documents) == ["records.ndjson"]
 
 
+def test_another_programs_lines_in_a_folder_are_one_document_and_named_they_are_a_batch(
+    service: FakeService, tmp_path: pathlib.Path
+) -> None:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    path = folder / "tweets.ndjson"
+    path.write_text('{"text": "one", "metadata": {"author": {"name": "ann"}}}\n')
+
+    whole = run(service, "ingest", folder, "--json")
+    named = run(service, "ingest", path, "--no-wait", "--json")
+
+    assert (whole.exit_code, named.exit_code) == (0, 0), whole.output
+    assert list(service.documents) == ["tweets.ndjson"]
+    assert [each["external_id"] for each in outcomes(named)[0]] == ["tweets.ndjson/1"]
+
+
 def test_what_the_command_line_says_goes_with_the_document(service: FakeService, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("one")

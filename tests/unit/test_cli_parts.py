@@ -171,5 +171,34 @@ def test_compressed_lines_without_a_text_ask_for_a_mapping(tmp_path: pathlib.Pat
     path.write_bytes(gzip.compress(b'{"body": "one"}\n'))
 
     with pytest.raises(LocalError, match="--map text=body"):
-        is_batch(path, Mapping_())
-    assert is_batch(path, Mapping_.parse(["text=body"]))
+        is_batch(path, Mapping_(), named=True)
+    assert is_batch(path, Mapping_.parse(["text=body"]), named=True)
+
+
+@pytest.mark.parametrize(
+    ("lines", "in_a_folder"),
+    [
+        (
+            '{"text": "a"}\n\n{"text": "b", "title": "B", "metadata": {"n": 1}, "readers": ["*"], "external_id": 7}',
+            True,
+        ),
+        ('{"text": "a", "title": null}', True),
+        ('\ufeff{"text": "a"}', True),
+        ('{"text": "a", "created_at": "2026-01-31"}', False),
+        ('{"text": "a", "metadata": {"author": {"name": "b"}}}', False),
+        ('{"text": "a", "metadata": "b"}', False),
+        ('{"text": "a", "readers": ["b"]}', False),
+        ('{"text": "a", "title": ["b"]}', False),
+        ('{"text": "a"}\n' * 99 + '{"text": "a", "lang": "en"}', False),
+        ('{"text": "a"}\n["b"]', False),
+    ],
+)
+def test_in_a_folder_only_lines_that_are_documents_exactly_are_a_batch(
+    tmp_path: pathlib.Path, lines: str, *, in_a_folder: bool
+) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_text(lines)
+
+    assert is_batch(path, Mapping_(), named=False) is in_a_folder
+    assert is_batch(path, Mapping_(), named=True)
+    assert is_batch(path, Mapping_.parse(["text=text"]), named=False)

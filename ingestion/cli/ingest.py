@@ -92,7 +92,7 @@ def ingest(
             _run(service, common, report, sources, concurrency=concurrency, as_json=session.as_json)
     except (FootnoteError, KeyboardInterrupt) as stop:
         _say_stopped(report)
-        report.close(time.monotonic() - began)
+        report.close(time.monotonic() - began, stopped=True)
         if isinstance(stop, KeyboardInterrupt):
             raise typer.Exit(INTERRUPTED) from stop
         raise

@@ -140,14 +140,15 @@ class Report:
         failures = [outcome.as_json() for outcome in self._failures]
         return {"summary": {"documents": documents, **counts, "seconds": round(seconds, 3), "failures": failures}}
 
-    def close(self, seconds: float) -> None:
-        """Write the summary."""
+    def close(self, seconds: float, *, stopped: bool = False) -> None:
+        """Write the summary; `stopped` where an error or a person ended the command before its time."""
         if self._as_json:
             terminal.write(terminal.json_line(self.summary(seconds)))
             return
         counts = ", ".join(f"{self._states[state]} {state.replace('_', ' ')}" for state in State if self._states[state])
         documents = sum(self._states.values())
-        terminal.write(f"{terminal.counted(documents, 'document')} in {seconds:.1f} s: {counts or 'nothing to do'}")
+        none = "nothing went in" if stopped else "nothing to do"
+        terminal.write(f"{terminal.counted(documents, 'document')} in {seconds:.1f} s: {counts or none}")
         for outcome in self._warned[:_MOST_FAILURES_SHOWN]:
             said = "; ".join(f"{_page(each)}{each.get('message')}" for each in outcome.warnings)
             terminal.write(f"  warning  {terminal.visible(_place(outcome))}: {terminal.visible(said)}")

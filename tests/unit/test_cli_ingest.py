@@ -49,6 +49,7 @@ class FakeService:
     refuse: dict[str, tuple[int, str]] = dataclasses.field(default_factory=dict)  # external id -> status, code
     fail: dict[str, str] = dataclasses.field(default_factory=dict)  # external id or text -> code of its job's failure
     endless: bool = False  # jobs never end
+    full: bool = False  # nothing can be made
 
     def app(self) -> Starlette:
         return Starlette(
@@ -68,6 +69,8 @@ class FakeService:
         )
 
     async def new_collection(self, request: Request) -> Response:
+        if self.full:
+            return problem(507, "storage_full", "the disk is full")
         self.collections.add((await request.json())["name"])
         return JSONResponse({}, status_code=201)
 
@@ -290,6 +293,20 @@ def test_a_wrong_key_ends_the_command_at_once(service: FakeService, tmp_path: pa
     assert result.exit_code == 1
     assert "this API key is unknown [unauthenticated]" in result.stderr
     assert len(service.requests) == 1
+
+
+def test_what_is_refused_before_anything_went_in_does_not_look_like_nothing_to_do(
+    service: FakeService, tmp_path: pathlib.Path
+) -> None:
+    service.full = True
+
+    result = run(service, "ingest", a_folder(tmp_path, a="one"))
+
+    assert result.exit_code == 1
+    assert "the disk is full [storage_full]" in result.stderr
+    assert "nothing to do" not in result.stdout
+    assert "0 documents in" in result.stdout
+    assert "nothing went in" in result.stdout
 
 
 def test_an_address_of_no_service_is_said_in_one_sentence() -> None:

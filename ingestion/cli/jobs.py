@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import enum
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import typer
 
+from ingestion.cli import terminal
 from ingestion.cli.options import Session, command
 
 if TYPE_CHECKING:
     from ingestion.cli.client import Service
 
 FINAL = frozenset({"completed", "completed_with_warnings", "failed", "cancelled"})
+INTERRUPTED = "interrupted"  # `running` to the service that this command started and is about to end
 _LOOK_SECONDS = 20.0  # that one request waits for a job
 _PAUSE_SECONDS = 0.2  # between requests, should the service not wait
 
@@ -42,9 +45,10 @@ Seconds = Annotated[float | None, typer.Option("--timeout", min=0, help="Seconds
 @app.command("list")
 @command
 def list_jobs(session: Session, *, state: State = None, limit: Limit = 50) -> None:
-    """Jobs, newest first."""
+    """Jobs, newest first. With no service running, one that had begun is `interrupted`: it goes on when one starts."""
     with session.service() as service:
-        jobs = list(service.pages("/v1/jobs", {"state": state}, most=limit))
+        jobs = [_truly(service, job) for job in service.pages("/v1/jobs", {"state": state}, most=limit)]
+        _say_what_waits(service, jobs)
     session.show_all(jobs, ["id", "kind", "state", "stage", "collection", "created_at", "error"])
 
 
@@ -53,7 +57,9 @@ def list_jobs(session: Session, *, state: State = None, limit: Limit = 50) -> No
 def show(session: Session, job: JobId) -> None:
     """One job."""
     with session.service() as service:
-        session.show(service.get(path_of(job)))
+        found = _truly(service, service.get(path_of(job)))
+        _say_what_waits(service, [found])
+    session.show(found)
 
 
 @app.command("items")
@@ -61,7 +67,8 @@ def show(session: Session, job: JobId) -> None:
 def items(session: Session, job: JobId, *, state: State = None, limit: Limit = 1000) -> None:
     """What a job is made of: a document each."""
     with session.service() as service:
-        found = list(service.pages(f"{path_of(job)}/items", {"state": state}, most=limit))
+        found = [_truly(service, item) for item in service.pages(f"{path_of(job)}/items", {"state": state}, most=limit)]
+        _say_what_waits(service, found)
     session.show_all(found, ["line", "document_id", "state", "stage", "failures", "error"])
 
 
@@ -90,7 +97,8 @@ def wait(session: Session, jobs: JobIds, *, timeout: Seconds = None) -> None:
     """Wait until jobs have ended; exit code 1 if one failed, was cancelled or is still under way."""
     deadline = None if timeout is None else time.monotonic() + timeout
     with session.service() as service:
-        found = [ended(service, job, deadline=deadline) for job in jobs]
+        found = [_truly(service, ended(service, job, deadline=deadline)) for job in jobs]
+        _say_what_waits(service, found)
     session.show_all(found, ["id", "kind", "state", "error"])
     if any(job["state"] not in ("completed", "completed_with_warnings") for job in found):
         raise typer.Exit(1)
@@ -104,6 +112,16 @@ def ended(service: Service, job: str, *, deadline: float | None = None) -> dict[
         if found["state"] in FINAL or (deadline is not None and time.monotonic() >= deadline):
             return found
         time.sleep(_PAUSE_SECONDS)
+
+
+def _truly(service: Service, found: dict[str, Any]) -> dict[str, Any]:
+    """A job or item as it is once this command has ended: where that ends the service too, nobody runs it."""
+    return {**found, "state": INTERRUPTED} if service.started_here and found["state"] == JobState.RUNNING else found
+
+
+def _say_what_waits(service: Service, found: Sequence[Mapping[str, Any]]) -> None:
+    if service.started_here and any(each["state"] not in FINAL for each in found):
+        terminal.note("no service runs: what has not ended goes on when one starts, as by `footnote serve`")
 
 
 def path_of(job: str) -> str:

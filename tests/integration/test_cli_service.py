@@ -111,6 +111,21 @@ def test_every_command_speaks_to_the_service_that_runs(folder: pathlib.Path, tmp
     assert {each["kind"] for each in lines(jobs)} == {"ingest", "batch", "purge"}
 
 
+def test_with_no_service_running_no_job_is_shown_as_running(tmp_path: pathlib.Path) -> None:
+    data_dir, corpus = tmp_path / "data", tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(f'{{"text": "Entry {number}. {"word " * 300}"}}\n' for number in range(3000)))
+    assert footnote(data_dir, "ingest", corpus, "--no-wait").returncode == 0
+
+    listed = footnote(data_dir, "jobs", "list", "--json")
+    begun = next(each["id"] for each in lines(listed) if each["state"] == "interrupted")
+    shown = footnote(data_dir, "jobs", "show", begun)
+
+    assert {each["state"] for each in lines(listed)} <= {"interrupted", "queued", "completed"}
+    assert "what has not ended goes on when one starts" in listed.stderr
+    assert "interrupted" in shown.stdout
+    assert "running" not in shown.stdout
+
+
 def test_a_rotated_admin_key_keeps_the_folder_open_to_its_owner(tmp_path: pathlib.Path) -> None:
     data_dir = tmp_path / "data"
     with serving(data_dir):

@@ -8,7 +8,7 @@ LOCKED := $(PIP) --no-deps
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotate --universal --python-version 3.11
 export FOOTNOTE_DATA_DIR ?= data
 
-.PHONY: help run test check bench faults lock clean
+.PHONY: help run test check bench faults fuzz lock clean
 
 help:
 	@echo "make run    set up and start the service with the sample corpus"
@@ -16,6 +16,7 @@ help:
 	@echo "make check  the gates: format, lint, types, imports"
 	@echo "make bench  every benchmark (reads DATA=../shared/data)"
 	@echo "make faults the long rounds of kills and races"
+	@echo "make fuzz   the long round of requests that the OpenAPI document allows, and others (EXAMPLES=100)"
 	@echo "make lock   resolve requirements/*.txt anew from pyproject.toml"
 
 $(VENV)/.run: requirements/run.txt pyproject.toml
@@ -52,6 +53,10 @@ bench: $(VENV)/.dev
 
 faults: $(VENV)/.dev
 	FOOTNOTE_FAULT_ROUNDS=long $(BIN)/pytest tests/faults --timeout 3600
+
+# Every example of POST /v1/backup is a backup, so this needs more time than one test has.
+fuzz: $(VENV)/.dev
+	FOOTNOTE_FUZZ_EXAMPLES=$(or $(EXAMPLES),100) $(BIN)/pytest tests/integration/test_openapi_fuzz.py --timeout 3600
 
 lock:
 	$(PIP) uv==0.13.9

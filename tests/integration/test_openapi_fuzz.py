@@ -24,7 +24,7 @@ from app.main import create_app
 from app.settings import Settings
 
 _CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-_EXAMPLES = int(os.environ.get("FOOTNOTE_TEST_FUZZ_EXAMPLES", "6"))  # of an operation, in each mode
+_EXAMPLES = int(os.environ.get("FOOTNOTE_FUZZ_EXAMPLES", "6"))  # of an operation, in each mode; see `make fuzz`
 
 
 class _Served:

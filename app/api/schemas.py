@@ -234,7 +234,10 @@ class DeletionView(Reply):
     document_id: str
     job_id: str | None
     requested_at: dt.datetime
-    finished_at: dt.datetime | None = Field(description="null while the purge is under way")
+    finished_at: dt.datetime | None = Field(
+        description="null while the purge is under way. The index's own log and segments keep metadata and vectors of what "
+        "was deleted, no text, until they are compacted at a start"
+    )
     rows: int
     chunks: int
     vectors: int

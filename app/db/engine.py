@@ -20,6 +20,7 @@ from app.domain.errors import ConfigurationError
 Upsert = sqlite.Insert | postgresql.Insert
 _DECODER = json.JSONDecoder()
 _CACHE_KIB = 2048  # pages of one connection, of which there are a dozen; the system caches the file
+_TRUNCATE_MS = 200  # that writers wait for the last reader of the write-ahead log before it is left as it is
 _JOURNAL_BYTES = 64 << 20  # what the write-ahead log is cut back to after a large transaction
 
 
@@ -100,7 +101,14 @@ def _sqlite_engines(url: sa.URL, pool_size: int, busy_timeout_seconds: float) ->
         (
             writer,
             "BEGIN IMMEDIATE",
-            ("journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {_JOURNAL_BYTES}"),
+            (
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                f"journal_size_limit = {_JOURNAL_BYTES}",
+                # What is deleted is overwritten with zeros. 4,000 documents of 5 chunks in transactions of 100: inserts
+                # 0.26 s for 0.22, deletes 0.49 s for 0.40. Some systems' SQLite does so by default, others' does not.
+                "secure_delete = ON",
+            ),
         ),
     ):
         common = ("foreign_keys = ON", f"cache_size = -{_CACHE_KIB}", "temp_store = MEMORY")
@@ -133,6 +141,26 @@ def _postgresql_engines(url: sa.URL, pool_size: int, timeout_seconds: float) -> 
         url, pool_size=pool_size, timeout_seconds=timeout_seconds, isolation_level="READ COMMITTED", pool_pre_ping=True
     )
     return Engines(reader=reader, writer=writer, writing=contextlib.nullcontext)
+
+
+def truncate_log(engines: Engines) -> bool:
+    """Bring SQLite's write-ahead log into the database and empty it: until then it holds what was deleted since.
+
+    Most is done beside readers and writers; only the end holds writers up, and gives up after a moment.
+
+    Returns:
+        False where a reader that began before was still at it; the log is then emptied by a later call.
+    """
+    if engines.writer.dialect.name != "sqlite":
+        return True
+    path = pathlib.Path(str(engines.writer.url.database))
+    with translating(path), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = FULL").close()
+        connection.execute(f"PRAGMA busy_timeout = {_TRUNCATE_MS}").close()
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
+        with engines.writing():
+            refused: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    return not refused
 
 
 def copy_sqlite(engine: sa.Engine, target: pathlib.Path) -> None:

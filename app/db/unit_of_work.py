@@ -13,7 +13,7 @@ from app.db.chunks import SqlChunks
 from app.db.collections import SqlCollections
 from app.db.deletions import SqlDeletions
 from app.db.documents import SqlDocuments
-from app.db.engine import copy_sqlite, open_engines
+from app.db.engine import copy_sqlite, open_engines, truncate_log
 from app.db.idempotency import SqlIdempotency
 from app.db.jobs import SqlJobs
 from app.db.keys import SqlKeys
@@ -70,6 +70,10 @@ class SqlDatabase:
         """A unit that may write; leaving it without `commit` undoes it."""
         with self._engines.writing(), _connected(self._engines.writer) as connection:
             yield SqlWork(connection, writes=True)
+
+    def truncate_log(self) -> bool:
+        """Let no log hold what was deleted; False where readers were in the way, and a later call will do it."""
+        return truncate_log(self._engines)
 
     def ping(self) -> None:
         """Raise where the database does not answer."""

@@ -49,6 +49,7 @@ class Purge:
         for item in mine:
             if item.document_id is None:
                 self._purge_collection(item, lease)
+        self.database.truncate_log()  # before the job is over; where a reader is in the way, the sweep does it
         now = self.clock.now()
         with self.database.write() as work:
             work.jobs.finish(
@@ -145,6 +146,8 @@ class Purge:
             work.versions.swept(first, now=now, forget=False)
             work.versions.swept([note.version_id for note in again], now=now, forget=True)
             work.commit()
+        if notes:
+            self.database.truncate_log()
         for document_id in sorted({note.document_id for note in again}):
             self._forget_old_versions(document_id)
         return len(notes)

@@ -560,6 +560,13 @@ class Database(Protocol):
         """A unit that may write; on SQLite it begins with BEGIN IMMEDIATE under one process-wide lock."""
         ...
 
+    def truncate_log(self) -> bool:
+        """Let no log of the database hold what was deleted; for outside of units. Waits for readers a moment only.
+
+        False where one was in the way: call it again later.
+        """
+        ...
+
     def ping(self) -> None:
         """Raise where the database does not answer."""
         ...

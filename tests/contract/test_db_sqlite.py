@@ -80,13 +80,19 @@ def test_every_connection_is_set_up_to_keep_what_it_promises(database: SqlDataba
     with database._engines.writer.connect() as connection:
         settings = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
-            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "secure_delete")
         }
     with database._engines.reader.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1
         assert connection.exec_driver_sql("PRAGMA query_only").scalar_one() == 1
 
-    assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 200}
+    assert settings == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 200,
+        "secure_delete": 1,
+    }
 
 
 def test_who_waits_too_long_to_write_is_told_to_come_back(database: SqlDatabase) -> None:
@@ -104,6 +110,29 @@ def test_another_process_that_writes_is_waited_for_and_then_given_up(database: S
 
     add_workspace(database, "second")
     assert names(database) == ["second"]
+
+
+def test_the_log_is_emptied_of_what_was_deleted_unless_somebody_still_reads_it(
+    database: SqlDatabase, path: pathlib.Path
+) -> None:
+    def held() -> set[str]:
+        return {each.name for each in path.parent.iterdir() if b"Schwarzwurzel" in each.read_bytes()}
+
+    add_workspace(database, "other")
+    add_workspace(database, "Schwarzwurzel")
+    with database.read() as work:
+        found = work.workspaces.by_name("Schwarzwurzel")
+        assert found is not None
+        with database.write() as writing:
+            writing.workspaces.remove(found.id)
+            writing.commit()
+        assert not database.truncate_log()
+    assert f"{path.name}-wal" in held()
+
+    assert database.truncate_log()
+
+    assert held() == set()
+    assert names(database) == ["other"]
 
 
 def test_no_more_units_read_at_once_than_the_pool_holds(database: SqlDatabase) -> None:

@@ -257,6 +257,25 @@ def test_a_batch_takes_its_good_lines_and_reports_the_others(corpus: Corpus) -> 
     assert sorted(corpus.texts("shrew")) == ["first shrew", "fourth shrew"]
 
 
+def test_once_a_purge_has_ended_no_file_holds_a_word_of_the_document(corpus: Corpus) -> None:
+    folder = corpus.services.settings.data_dir
+    for number in range(8):
+        corpus.live(f"The {number}. beaver fells trees. " * 40, external_id=f"beaver-{number}")
+    words = (b"Quastenflosser", b"Tiefsee", b"coelacanth")
+    doomed = corpus.live("A Quastenflosser swims here. " * 200, external_id="fish/coelacanth", title="Of the Tiefsee")
+
+    def holding() -> list[str]:
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        return sorted(path.name for path in files if any(word in path.read_bytes() for word in words))
+
+    assert holding()
+    corpus.ended(corpus.services.remove.remove(corpus.admin, doomed.document.id))
+
+    receipt = corpus.services.remove.receipt(corpus.admin, doomed.document.id)
+    assert receipt.finished_at is not None
+    assert holding() == []
+
+
 def test_an_unsealed_batch_does_not_end(corpus: Corpus) -> None:
     upload = Upload(external_id="1", title=None, metadata=None, readers=None, filename="line.txt", media_type=None)
     part = corpus.services.add.add_part(

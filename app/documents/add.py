@@ -204,6 +204,7 @@ class AddDocuments:
         finally:
             self.files.delete({request.original_key for _, request in requests} - (part.kept if part else set()))
         self.refresh.at_once(part.updated)
+        self.queue.nudge()
         rejected = sorted([*rejected, *part.rejected], key=lambda each: each.line)
         return BatchPart(job_id=part.job.id if part.job else None, outcomes=part.outcomes, rejected=tuple(rejected))
 

@@ -94,7 +94,6 @@ def item_values(item: Item, *, priority: int) -> dict[str, Any]:
         "priority": priority,
         "units_done": item.units_done,
         "units_total": item.units_total,
-        "units_at_claim": item.units_done,
         "lease_owner": item.lease_owner,
         "lease_expires_at": item.lease_expires_at,
         "lease_token": item.lease_token,

@@ -151,7 +151,6 @@ class SqlJobs(Repository):
                     lease_owner=owner,
                     lease_expires_at=lease_until,
                     lease_token=item.c.lease_token + 1,
-                    units_at_claim=item.c.units_done,
                 )
             )
         started = sa.func.coalesce(table.c.started_at, sa.literal(now, table.c.started_at.type))

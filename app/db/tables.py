@@ -229,7 +229,6 @@ item = Table(
     Column("priority", sa.Integer, nullable=False),  # a smaller one is claimed first
     Column("units_done", sa.Integer, nullable=False),
     Column("units_total", sa.Integer),
-    Column("units_at_claim", sa.Integer, nullable=False),  # tells a loss without progress from one with
     Column("lease_owner", sa.Text),
     Column("lease_expires_at", MOMENT),
     Column("lease_token", sa.BigInteger, nullable=False),

@@ -235,7 +235,6 @@ def upgrade() -> None:
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("units_done", sa.Integer(), nullable=False),
         sa.Column("units_total", sa.Integer(), nullable=True),
-        sa.Column("units_at_claim", sa.Integer(), nullable=False),
         sa.Column("lease_owner", sa.Text(), nullable=True),
         sa.Column("lease_expires_at", MOMENT, nullable=True),
         sa.Column("lease_token", sa.BigInteger(), nullable=False),

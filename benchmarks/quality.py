@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="questions of each collection, and a corpus to match")
     parser.add_argument("--only", nargs="+", choices=["scifact", "squad", "filings"])
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
+    parser.add_argument("--precision", default="auto", help="numeric path of the embedder: auto, f32, bf16 or int8")
     arguments = parser.parse_args()
     began = report.machine()
     report.heading("Retrieval quality", began)
@@ -51,7 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="footnote-bench-") as made:
         work = pathlib.Path(made)
         with_warm_cache(work / "data", work / "cache")
-        with serving(work / "data") as service:
+        with serving(work / "data", settings={"FOOTNOTE_EMBEDDER_PRECISION": arguments.precision}) as service:
             for name, measure in _measures(arguments.only):
                 results[name] = measure(service, arguments, work)
     report.write(arguments.out, "quality", began=began, results={"quick": arguments.quick, "collections": results})

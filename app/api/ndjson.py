@@ -11,7 +11,7 @@ from app.api import bodies, problems
 from app.api.schemas import BatchLine
 from app.documents.add import Line, Rejected
 from app.documents.uploads import Upload
-from app.domain.errors import FootnoteError, TooLargeError
+from app.domain.errors import EmptyFileError, FootnoteError, TooLargeError
 
 PART_LINES = 256
 PART_BYTES = 4 * 1024 * 1024
@@ -145,7 +145,9 @@ def _line(number: int, raw: bytes | None, limits: Limits) -> Line:
 
 
 def text_content(text: str, *, limit_chars: int, limit_bytes: int) -> bytes:
-    """A document's text as bytes; bounded as a file is, and by its characters. Raises TooLargeError."""
+    """A document's text as bytes; bounded as a file is, and by its characters. Raises TooLargeError, EmptyFileError."""
+    if not text.strip():
+        raise EmptyFileError("`text` is empty")
     if len(text) > limit_chars:
         raise TooLargeError(f"the text has {len(text)} characters, the limit is {limit_chars}: FOOTNOTE_MAX_TEXT_CHARS")
     content = text.encode("utf-8")

@@ -8,9 +8,11 @@ has no integers past 64 bits, and floats lose those past 2**53.
 from __future__ import annotations
 
 import decimal
+import json
 import operator
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -58,6 +60,16 @@ def readable(principal: Principal) -> sa.ColumnElement[bool]:
     return sa.exists().where(
         document_reader.c.document_id == document.c.id, document_reader.c.reader.in_(principal.reader_tags)
     )
+
+
+def admits(readers: sa.Column[Any], principal: Principal) -> sa.ColumnElement[bool]:
+    """Whether a list of readers, stored as JSON, names the principal.
+
+    A tag is looked for with its quotes, which cannot stand within another one: there they are escaped.
+    """
+    text = sa.cast(readers, sa.Text)
+    tags = [json.dumps(tag, ensure_ascii=False) for tag in principal.reader_tags]
+    return sa.or_(*(text.contains(tag, autoescape=True) for tag in tags))
 
 
 def passes(condition: Filter) -> sa.ColumnElement[bool]:

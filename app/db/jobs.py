@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.db import settlement
-from app.db.filters_sql import readable
+from app.db.filters_sql import admits, readable
 from app.db.job_rows import (
     failure_json,
     failure_of,
@@ -24,7 +24,7 @@ from app.db.job_rows import (
     warnings_of,
 )
 from app.db.repository import Repository, Row, batches
-from app.db.tables import document, item, version
+from app.db.tables import deletion, document, item, version
 from app.db.tables import job as table
 from app.domain.access import Principal
 from app.domain.jobs import Failure, Item, Job, JobKind, JobState, Stage
@@ -432,10 +432,9 @@ def _ingests(version_ids: Sequence[uuid.UUID]) -> sa.ColumnElement[bool]:
 
 
 def _visible(principal: Principal) -> sa.ColumnElement[bool]:
-    """Unless the job is on an undeleted document that the principal may not read."""
+    """A job on no single document, or on one that the principal may read, or could read when it was deleted."""
     if principal.passes_readers:
         return sa.true()
-    withheld = sa.exists().where(
-        document.c.id == table.c.document_id, document.c.deleted_at.is_(None), ~readable(principal)
-    )
-    return ~withheld
+    there = sa.exists().where(document.c.id == table.c.document_id, readable(principal))
+    receipt = sa.exists().where(deletion.c.document_id == table.c.document_id, admits(deletion.c.readers, principal))
+    return sa.or_(table.c.document_id.is_(None), there, receipt)

@@ -158,10 +158,11 @@ class Catalogue:
         return changed, job
 
     def versions(self, principal: Principal, document_id: uuid.UUID) -> list[Version]:
-        """All versions, newest first."""
+        """All versions that the caller may read, newest first."""
         with self.database.read() as work:
             document = readable(work, principal, document_id)
-            return work.versions.of_document(document.id)
+            versions = work.versions.of_document(document.id)
+        return [version for version in versions if principal.may_read(version.readers)]
 
     def chunks(
         self, principal: Principal, document_id: uuid.UUID, *, first: int, limit: int
@@ -198,7 +199,13 @@ class Catalogue:
         with self.database.read() as work:
             document = readable(work, principal, document_id)
             version = self._version(work, principal, document, version_id)
-        with self.files.open(version.text_key) as stream:
+        try:
+            stream = self.files.open(version.text_key)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"there is no text of this version: it is {version.state.value}", code="version_not_found"
+            ) from error
+        with stream:
             return self._slice(version, TextReader(stream), start, end, utf16=utf16)
 
     def _slice(self, version: Version, reader: TextReader, start: int, end: int | None, *, utf16: bool) -> Slice:

@@ -63,10 +63,14 @@ def pack(folder: pathlib.Path, target: pathlib.Path) -> dict[str, int]:
     return counts
 
 
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def _write(folder: pathlib.Path, temporary: pathlib.Path) -> dict[str, int]:
     members: dict[str, dict[str, object]] = {}
     total = 0
-    with temporary.open("xb") as stream:
+    with open(temporary, "xb", opener=_for_its_owner) as stream:  # it holds every workspace's documents
         with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
             for path in sorted(each for each in folder.rglob("*") if each.is_file()):
                 name = path.relative_to(folder).as_posix()

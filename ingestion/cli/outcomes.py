@@ -147,7 +147,7 @@ class Report:
             return
         counts = ", ".join(f"{self._states[state]} {state.replace('_', ' ')}" for state in State if self._states[state])
         documents = sum(self._states.values())
-        none = "nothing went in" if stopped else "nothing to do"
+        none = "none was finished" if stopped else "nothing to do"
         terminal.write(f"{terminal.counted(documents, 'document')} in {seconds:.1f} s: {counts or none}")
         for outcome in self._warned[:_MOST_FAILURES_SHOWN]:
             said = "; ".join(f"{_page(each)}{each.get('message')}" for each in outcome.warnings)

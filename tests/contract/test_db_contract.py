@@ -1218,7 +1218,8 @@ def test_jobs_on_documents_that_one_may_not_read_are_left_out(database: SqlDatab
         with database.read() as work:
             return [each.id for each in work.jobs.page(principal, state=state, after=after, limit=9)]
 
-    assert seen(place.principal()) == [on_gone, plain]
+    assert seen(place.principal()) == [plain]
+    assert seen(place.principal("la")) == [plain]
     assert seen(place.principal("law")) == [on_gone, on_secret, plain]
     assert seen(place.principal(role=ADMIN), after=on_gone) == [on_secret, plain]
     assert seen(place.principal(role=ADMIN), state=JobState.RUNNING) == []
@@ -1270,6 +1271,35 @@ def test_a_receipt_is_for_those_who_could_read_the_document(database: SqlDatabas
         assert work.deletions.of_document(place.principal(), receipt.document_id) is None
         assert work.deletions.of_document(place.principal(role=ADMIN), receipt.document_id) == done
         assert work.deletions.unfinished(receipt.document_id) is None
+
+
+def test_the_jobs_of_a_purged_document_are_for_those_who_could_read_it(database: SqlDatabase, place: Place) -> None:
+    gone = new_id()
+    job = a_job(place, document_id=gone)
+    receipt = Deletion(
+        id=new_id(),
+        workspace_id=place.workspace.id,
+        document_id=gone,
+        job_id=job.id,
+        requested_at=NOW,
+        finished_at=NOW,
+        rows=1,
+        chunks=1,
+        vectors=1,
+        bytes=1,
+        bytes_reclaimed=1,
+    )
+    with database.write() as work:
+        work.jobs.add(job)
+        work.deletions.add(receipt, readers=("group:100%", "group:läw", 'user:x"group:board"'))
+        work.commit()
+
+    with database.read() as work:
+        assert work.jobs.visible(place.principal("läw"), job.id) == job
+        assert work.jobs.visible(place.principal("100%"), job.id) == job
+        assert work.jobs.visible(place.principal(role=ADMIN), job.id) == job
+        for other in (place.principal(), place.principal("100x"), place.principal("board")):
+            assert work.jobs.visible(other, job.id) is None
 
 
 def test_an_idempotency_key_is_taken_once(database: SqlDatabase, place: Place) -> None:

@@ -203,6 +203,16 @@ def test_the_list_of_collections_counts_what_the_caller_may_read(api: Any) -> No
     assert (counts(None), counts(member), counts(other)) == ([2, 0], [2, 0], [1, 0])
 
 
+def test_a_version_that_one_may_not_read_is_not_listed(api: Any) -> None:
+    name, other = api.collection(), api.key("reader", user="bob")
+    for text, readers in (("one", ["*"]), ("two", ["user:ann"]), ("three", ["*"])):
+        made = api.live(name, text, external_id="v", readers=readers)
+
+    path = f"/v1/documents/{made['document_id']}/versions"
+    assert [each["seq"] for each in api.get(path).json()["data"]] == [3, 2, 1]
+    assert [each["seq"] for each in api.get(path, key=other).json()["data"]] == [3, 1]
+
+
 def test_what_one_may_not_read_answers_as_what_does_not_exist(api: Any, problem: Any) -> None:
     name = api.collection()
     made = api.live(name, "for the board alone", external_id="board", readers=["group:board"])
@@ -215,5 +225,10 @@ def test_what_one_may_not_read_answers_as_what_does_not_exist(api: Any, problem:
         problem(api.get(path + part, key=other), 404, "document_not_found")
     problem(api.call("DELETE", path, key=other), 404, "document_not_found")
     problem(api.get(f"/v1/jobs/{made['job_id']}", key=other), 404, "job_not_found")
+    gone = api.live(name, "gone from the board", external_id="gone", readers=["group:board"])
+    purge = api.call("DELETE", f"/v1/documents/{gone['document_id']}?wait=60", key=member).json()["job_id"]
+    for job_id in (gone["job_id"], purge):
+        assert api.get(f"/v1/jobs/{job_id}", key=member).status_code == 200
+        problem(api.get(f"/v1/jobs/{job_id}", key=other), 404, "job_not_found")
     taken = api.post("/v1/documents", key=other, json={"collection": name, "text": "t", "external_id": "board"})
     problem(taken, 409, "external_id_taken")

@@ -37,7 +37,8 @@ def test_an_empty_file(api: Any, problem: Any, collection: str) -> None:
 
 
 def test_an_empty_text(api: Any, problem: Any, collection: str) -> None:
-    problem(api.post("/v1/documents", json={"collection": collection, "text": ""}), 422, "empty_file")
+    for text in ("", " \n\t"):
+        problem(api.post("/v1/documents", json={"collection": collection, "text": text}), 422, "empty_file")
 
 
 def test_a_file_of_the_limit_goes_in_and_one_byte_over_does_not(api: Any, problem: Any) -> None:

@@ -306,7 +306,7 @@ def test_what_is_refused_before_anything_went_in_does_not_look_like_nothing_to_d
     assert "the disk is full [storage_full]" in result.stderr
     assert "nothing to do" not in result.stdout
     assert "0 documents in" in result.stdout
-    assert "nothing went in" in result.stdout
+    assert "none was finished" in result.stdout
 
 
 def test_an_address_of_no_service_is_said_in_one_sentence() -> None:

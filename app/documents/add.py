@@ -186,23 +186,24 @@ class AddDocuments:
                 rejected.append(Rejected(line=line.number, code=error.code, message=error.message))
         contents = self._contents(principal, collection_name, requests)
         self.files.write_many(contents)
-        part: _Part | None = None
+        kept: set[str] = set()
         try:
             with self.database.write() as work:
                 collection = collection_named(work, principal, collection_name)
                 job = work.jobs.get(principal.workspace_id, job_id) if job_id else None
                 part = self._write(work, principal, collection, requests, job=job, request_id=request_id)
-                for line, request in requests:
-                    if (
-                        request.original_key in part.kept - contents.keys()
-                    ):  # another client changed the document just now
-                        self.files.write_many({request.original_key: line.content})
+                missing = part.kept - contents.keys()  # of documents that another client changed just now
+                self.files.write_many(
+                    {
+                        request.original_key: line.content
+                        for line, request in requests
+                        if request.original_key in missing
+                    }
+                )
                 work.commit()
-        except BaseException:
-            part = None
-            raise
+                kept = part.kept
         finally:
-            self.files.delete({request.original_key for _, request in requests} - (part.kept if part else set()))
+            self.files.delete({request.original_key for _, request in requests} - kept)
         self.refresh.at_once(part.updated)
         self.queue.nudge()
         rejected = sorted([*rejected, *part.rejected], key=lambda each: each.line)

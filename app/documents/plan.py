@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from app.documents.uploads import Upload
 from app.domain import filters
 from app.domain.access import EVERYONE, Principal
-from app.domain.documents import Collection, Document, Version, VersionState
+from app.domain.documents import Collection, Document, Version, VersionState, original_key
 from app.domain.errors import ConflictError
 from app.domain.repositories import ReadWork
 
@@ -42,7 +42,7 @@ class Request:
     @property
     def original_key(self) -> str:
         """Where the file store keeps its bytes."""
-        return f"originals/{self.version_id.hex[-2:]}/{self.version_id.hex}"
+        return original_key(self.version_id)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

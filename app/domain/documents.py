@@ -78,6 +78,11 @@ class Document:
     deleted_at: dt.datetime | None = None
 
 
+def original_key(version_id: uuid.UUID) -> str:
+    """Where the file store keeps the uploaded bytes of a version, which may not have been made yet."""
+    return f"originals/{version_id.hex[-2:]}/{version_id.hex}"
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
     """One accepted upload of a document. Title, metadata and readers become the document's when it goes live."""
@@ -103,7 +108,7 @@ class Version:
     @property
     def original_key(self) -> str:
         """Where the file store keeps the uploaded bytes."""
-        return f"originals/{self.id.hex[-2:]}/{self.id.hex}"
+        return original_key(self.id)
 
     @property
     def text_key(self) -> str:

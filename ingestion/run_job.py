@@ -108,9 +108,6 @@ class JobRunner:
         if self._stop.is_set():
             return False
         now = self._clock.now()
-        soonest = self.next_run_at(kinds)
-        if soonest is None or soonest > now:  # an idle worker asks often, and keeps out of the way of those who write
-            return False
         with self._database.write() as work:
             items = work.jobs.claim(
                 owner=self._owner,

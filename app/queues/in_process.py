@@ -107,9 +107,11 @@ class InProcessQueue:
             with self._woken:
                 seen = self._nudges
             try:
-                if self._run_slice(kinds):
+                moment = self._next_run_at(kinds)
+                due = moment is not None and moment <= self._clock.now()
+                if due and self._run_slice(kinds):  # an idle worker asks often: it keeps out of the way of writers
                     continue
-                pause = self._pause(kinds)
+                pause = self._pause(moment)
             except Exception as error:  # noqa: BLE001 - a worker never dies of one error; it is recorded
                 self._on_error("worker", error)
                 pause = _AFTER_ERROR_SECONDS
@@ -118,8 +120,7 @@ class InProcessQueue:
                 if self._nudges == seen or seen < 0:
                     self._woken.wait(pause)
 
-    def _pause(self, kinds: Sequence[JobKind]) -> float:
-        moment = self._next_run_at(kinds)
+    def _pause(self, moment: dt.datetime | None) -> float:
         if moment is None:
             return _IDLE_SECONDS
         return min(_IDLE_SECONDS, max(0.01, (moment - self._clock.now()).total_seconds()))

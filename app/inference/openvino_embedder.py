@@ -145,8 +145,9 @@ def load(
         chosen = numeric_path.choose(
             build, tokenizer=tokenizer, cache_folder=cache_folder, path=path, model_key=WEIGHTS_SHA256[:12]
         )
-        # One question gains nothing by bytes: it is computed as all else of the chosen path is.
-        single = numeric_path.Chosen(path=chosen.precision, graph=build(), precision=chosen.precision)
+        single = chosen
+        if chosen.path == "int8":  # one question gains nothing by bytes: it is computed as all else of the path is
+            single = numeric_path.Chosen(path=chosen.precision, graph=build(), precision=chosen.precision)
         encoder = OpenVinoEncoder(
             chosen,
             single,

@@ -67,7 +67,6 @@ class _Moment:
     documents: dict[uuid.UUID, Document]
     versions: dict[uuid.UUID, dict[uuid.UUID, Version]]  # by document, newest first
     written: dict[uuid.UUID, Version] = dataclasses.field(default_factory=dict)
-    shown: set[uuid.UUID] = dataclasses.field(default_factory=set)
     hidden: dict[uuid.UUID, tuple[Version, Index]] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -101,10 +100,8 @@ class _Moment:
             )
         if live is not None:
             self._put(live, VersionState.SUPERSEDED)
-            self.shown.discard(live.id)
             self.hidden[live.id] = (live, index)
         self._put(version, VersionState.LIVE)
-        self.shown.add(version.id)
         # A later upload that is under way: its readers, if fewer, hold already.
         newer = next((e for e in siblings.values() if e.state is VersionState.PENDING and e.seq > version.seq), None)
         self.documents[document.id] = dataclasses.replace(
@@ -128,6 +125,6 @@ class _Moment:
             work.versions.hide(
                 [version.id], document_ids=[version.document_id], space=index.fingerprints.space, now=self.now
             )
-        work.versions.unhide(sorted(self.shown))
-        made_live = {self.written[version_id].document_id for version_id in (*self.shown, *self.hidden)}
-        work.documents.update_many([self.documents[document_id] for document_id in sorted(made_live)])
+        live = [version for version in self.written.values() if version.state is VersionState.LIVE]
+        work.versions.unhide([version.id for version in live])
+        work.documents.update_many([self.documents[version.document_id] for version in live])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -142,6 +143,24 @@ def test_texts_of_several_callers_share_a_batch_with_others_of_their_length(mode
     batcher.close()
 
     assert sorted(batch for _, batch in model.batches[1:]) == sorted([["20 tokens"] * 4, *[["200 tokens"]] * 4])
+
+
+def test_calls_of_many_texts_end_one_after_the_other(model: GatedModel) -> None:
+    batcher = Batcher(model.encode, dimensions=2, limits=Limits(least_tokens=292, batch_seconds=0.0))
+    first = busy(batcher, model)
+    callers = []
+    for name, least in (("a", 100), ("b", 101)):  # the nearest of each length belongs to the other call
+        named = [Prepared(text=name, tokens=least + 5 * number) for number in range(10)]
+        callers.append(Caller(functools.partial(batcher.run, Kind.PASSAGE, named)))
+        until_waiting(batcher, Kind.PASSAGE, 10 * len(callers))
+
+    model.gate.set()
+    for caller in (first, *callers):
+        assert caller.finish().error is None
+    batcher.close()
+
+    order = [name for _, batch in model.batches[1:] for name in batch]
+    assert order == ["a"] * 10 + ["b"] * 10
 
 
 def test_the_passage_that_waits_longest_is_in_the_next_batch(model: GatedModel) -> None:

@@ -14,6 +14,8 @@ from ingestion.cli.errors import RefusedError
 FINAL = frozenset({"completed", "completed_with_warnings", "failed", "cancelled"})
 _SINGLY = 4  # up to so many jobs are asked for one by one: fewer bytes than a page of the list
 _LEAST_PAUSE_SECONDS = 0.2
+_LAST_PAUSE_SECONDS = 0.05  # between looks at one job that is about to end
+_MIDST_PAUSE_SECONDS = 1.0  # between looks at one job that has long to go: what a person still sees move
 _MOST_PAUSE_SECONDS = 5.0
 _PAUSE_FACTOR = 20  # pauses are so many times as long as the polling took: at most 5 % of a core goes into it
 _FULL_WALK_SECONDS = 20.0  # after which the whole list is read, for jobs that overtook others
@@ -29,6 +31,33 @@ class _Page:
     pending: set[str]
 
 
+@dataclasses.dataclass(slots=True)
+class Pace:
+    """How fast one job goes on, as seen from here, and so when it is worth looking again."""
+
+    began: float  # when it was seen first; seconds of one clock, as all times here
+    done_before: int  # by then
+    changed: float
+    done: int
+
+    @classmethod
+    def of(cls, job: Job, now: float) -> Pace:
+        """The pace of a job that is seen for the first time."""
+        return cls(began=now, done_before=_done(job), changed=now, done=_done(job))
+
+    def pause(self, job: Job, now: float) -> float:
+        """Seconds to the next look: a quarter of what the job still needs by its rate so far.
+
+        A job whose rate is not known yet, or that stands still, is asked less often the longer that lasts.
+        """
+        if _done(job) != self.done:
+            self.changed, self.done = now, _done(job)
+        made = self.done - self.done_before
+        left = (job["progress"].get("total") or 0) - self.done
+        needed = left * (now - self.began) / made / 4 if made > 0 else 0.0
+        return min(_MIDST_PAUSE_SECONDS, max(_LAST_PAUSE_SECONDS, needed, (now - self.changed) / 10))
+
+
 class Follower:
     """Tells when jobs have ended. `follow` is for any thread, `poll` for one."""
 
@@ -38,6 +67,7 @@ class Follower:
         self._pending: dict[str, Callable[[Job], None]] = {}
         self._pages: list[_Page] = []
         self._walked_at = float("-inf")
+        self._paces: dict[str, Pace] = {}
         self.progress: dict[str, Job] = {}  # jobs that were seen unfinished, as they were then
 
     @property
@@ -64,10 +94,17 @@ class Follower:
         if len(pending) <= _SINGLY:
             for job_id in pending:
                 self._ask(job_id)
-        else:
-            self._look(began)
+            return self._pause()
+        self._look(began)
         spent = time.monotonic() - began
         return min(_MOST_PAUSE_SECONDS, max(_LEAST_PAUSE_SECONDS, _PAUSE_FACTOR * spent))
+
+    def _pause(self) -> float:
+        """Seconds to the next look at the jobs that are asked for one by one."""
+        now = time.monotonic()
+        unfinished = {job_id: job for job_id, job in self.progress.items() if self.follows(job_id)}
+        self._paces = {job_id: self._paces.get(job_id) or Pace.of(job, now) for job_id, job in unfinished.items()}
+        return min((self._paces[job_id].pause(job, now) for job_id, job in unfinished.items()), default=0.0)
 
     def _look(self, now: float) -> None:
         known = [page for page in self._pages if page.pending]
@@ -132,6 +169,11 @@ class Follower:
     def _waiting(self) -> set[str]:
         with self._lock:
             return set(self._pending)
+
+
+def _done(job: Job) -> int:
+    progress = job["progress"]
+    return int(progress["done"] + progress["failed"])
 
 
 def _both(first: Callable[[Job], None], second: Callable[[Job], None]) -> Callable[[Job], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import uuid
 from collections.abc import Callable, Sequence
@@ -21,22 +22,33 @@ Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="rows of one page")
 After = Annotated[str | None, Query(description="`next` of the page before")]
 
 
-def after_id(cursor: str | None) -> uuid.UUID | None:
-    """The id that a cursor stands for, or BadCursorError."""
-    if cursor is None:
-        return None
-    if not _UUID.fullmatch(cursor):
-        raise BadCursorError("`after` is not a cursor that this list gave")
-    return uuid.UUID(cursor)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cursors:
+    """The cursors of one list; those of another list are refused."""
 
+    name: str  # of the list; begins each cursor
 
-def after_ordinal(cursor: str | None) -> int | None:
-    """The place that a cursor stands for, or BadCursorError."""
-    if cursor is None:
-        return None
-    if not _ORDINAL.fullmatch(cursor):
-        raise BadCursorError("`after` is not a cursor that this list gave")
-    return int(cursor)
+    def of(self, key: uuid.UUID | int) -> str:
+        """The cursor of the page that begins after the row with this id or place."""
+        return f"{self.name}-{key}"
+
+    def after_id(self, cursor: str | None) -> uuid.UUID | None:
+        """The id that a cursor stands for, or BadCursorError."""
+        key = self._key(cursor, _UUID)
+        return None if key is None else uuid.UUID(key)
+
+    def after_ordinal(self, cursor: str | None) -> int | None:
+        """The place that a cursor stands for, or BadCursorError."""
+        key = self._key(cursor, _ORDINAL)
+        return None if key is None else int(key)
+
+    def _key(self, cursor: str | None, pattern: re.Pattern[str]) -> str | None:
+        if cursor is None:
+            return None
+        key = cursor.removeprefix(f"{self.name}-")
+        if key == cursor or not pattern.fullmatch(key):
+            raise BadCursorError("`after` is not a cursor that this list gave")
+        return key
 
 
 def page(rows: Sequence[T], limit: int, *, shown: Callable[[T], Any], cursor: Callable[[T], str]) -> dict[str, Any]:

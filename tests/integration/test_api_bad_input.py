@@ -214,6 +214,16 @@ def test_a_bad_cursor(api: Any, problem: Any, cursor: str) -> None:
         problem(api.get(path, params={"after": cursor}), 400, "bad_cursor")
 
 
+def test_a_cursor_of_another_list_is_refused(api: Any, problem: Any) -> None:
+    for number in range(2):
+        api.live(api.collection(), f"cursor words {number}")
+    cursor = api.get("/v1/documents", params={"limit": 1}).json()["next"]
+
+    assert api.get("/v1/documents", params={"after": cursor}).status_code == 200
+    for path in ("/v1/collections", "/v1/jobs", "/v1/keys", "/v1/workspaces"):
+        problem(api.get(path, params={"after": cursor}), 400, "bad_cursor")
+
+
 def test_an_unknown_collection(api: Any, problem: Any) -> None:
     problem(api.post("/v1/documents", json={"collection": "nowhere", "text": "a"}), 404, "unknown_collection")
     form = [("collection", None, b"nowhere"), ("file", "a.txt", b"words")]

@@ -14,6 +14,7 @@ from app.domain.access import Principal
 from app.gateway.idempotency import Reply
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
+_CURSORS = paging.Cursors("collections")
 
 
 @router.post(
@@ -43,12 +44,14 @@ async def create(
 @router.get("", summary="List collections", response_model=schemas.CollectionList, responses=responses())
 async def index(call: Caller, limit: paging.Limit = 50, after: paging.After = None) -> Response:
     """The workspace's collections, in order of creation, each with the number of documents that the caller may read."""
-    start = paging.after_id(after)
+    start = _CURSORS.after_id(after)
     rows = await call.run(
         lambda principal: call.house.services.collections.page(principal, after=start, limit=limit + 1)
     )
     return replies.of(
-        paging.page(rows, limit, shown=lambda row: represent.collection(*row), cursor=lambda row: str(row[0].id))
+        paging.page(
+            rows, limit, shown=lambda row: represent.collection(*row), cursor=lambda row: _CURSORS.of(row[0].id)
+        )
     )
 
 

@@ -25,6 +25,9 @@ from app.domain.errors import BadFilterError
 from app.gateway.idempotency import Reply
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
+_CURSORS = paging.Cursors("documents")
+_CHUNK_CURSORS = paging.Cursors("chunks")
+_VERSION_CURSORS = paging.Cursors("versions")
 
 _READ_BYTES = 256 * 1024  # of an original, at once
 _MAX_OFFSET = 2**53
@@ -107,7 +110,7 @@ async def index(
     after: paging.After = None,
 ) -> Response:
     """Documents that the caller may read, in order of creation."""
-    start = paging.after_id(after)
+    start = _CURSORS.after_id(after)
 
     def work(principal: Principal) -> represent.Json:
         rows = call.house.services.catalogue.page(
@@ -115,7 +118,10 @@ async def index(
         )
         shown = _shown(call, rows[:limit])
         return paging.page(
-            [*shown, *({} for _ in rows[limit:])], limit, shown=lambda row: row, cursor=lambda row: str(row["id"])
+            [*shown, *({} for _ in rows[limit:])],
+            limit,
+            shown=lambda row: row,
+            cursor=lambda row: _CURSORS.of(row["id"]),
         )
 
     return replies.of(await call.run(work))
@@ -199,13 +205,15 @@ async def chunks(
     call: Caller, document_id: uuid.UUID, limit: paging.Limit = 50, after: paging.After = None
 ) -> Response:
     """The passages of the live version, in the order of its text."""
-    last = paging.after_ordinal(after)
+    last = _CHUNK_CURSORS.after_ordinal(after)
     _, rows = await call.run(
         lambda principal: call.house.services.catalogue.chunks(
             principal, document_id, first=0 if last is None else last + 1, limit=limit + 1
         )
     )
-    return replies.of(paging.page(rows, limit, shown=represent.chunk, cursor=lambda row: str(row.ordinal)))
+    return replies.of(
+        paging.page(rows, limit, shown=represent.chunk, cursor=lambda row: _CHUNK_CURSORS.of(row.ordinal))
+    )
 
 
 @router.get(
@@ -218,12 +226,12 @@ async def versions(
     call: Caller, document_id: uuid.UUID, limit: paging.Limit = 50, after: paging.After = None
 ) -> Response:
     """What was uploaded, newest first."""
-    last = paging.after_id(after)
+    last = _VERSION_CURSORS.after_id(after)
     rows = await call.run(lambda principal: call.house.services.catalogue.versions(principal, document_id))
     if last is not None:
         place = next((place for place, row in enumerate(rows) if row.id == last), len(rows))
         rows = rows[place + 1 :]
-    return replies.of(paging.page(rows, limit, shown=represent.version, cursor=lambda row: str(row.id)))
+    return replies.of(paging.page(rows, limit, shown=represent.version, cursor=lambda row: _VERSION_CURSORS.of(row.id)))
 
 
 @router.get(

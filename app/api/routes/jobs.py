@@ -14,6 +14,8 @@ from app.domain.jobs import JobState
 from app.gateway.idempotency import Reply
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+_CURSORS = paging.Cursors("jobs")
+_ITEM_CURSORS = paging.Cursors("items")
 
 
 @router.get("", summary="List jobs", response_model=schemas.JobList, responses=responses())
@@ -24,7 +26,7 @@ async def index(
     after: paging.After = None,
 ) -> Response:
     """Jobs that the caller may see, newest first."""
-    start = paging.after_id(after)
+    start = _CURSORS.after_id(after)
     wanted = JobState(state) if state else None
 
     def work(principal: Principal) -> represent.Json:
@@ -33,7 +35,7 @@ async def index(
             rows,
             limit,
             shown=lambda row: waiting.show(call.house, principal, row),
-            cursor=lambda row: str(row.id),
+            cursor=lambda row: _CURSORS.of(row.id),
         )
 
     return replies.of(await call.run(work))
@@ -59,14 +61,14 @@ async def items(
     after: paging.After = None,
 ) -> Response:
     """A job's documents, in order; of a batch, by line."""
-    last = paging.after_ordinal(after)
+    last = _ITEM_CURSORS.after_ordinal(after)
     wanted = JobState(state) if state else None
     rows = await call.run(
         lambda principal: call.house.services.jobs.items(
             principal, job_id, state=wanted, after_ordinal=last, limit=limit + 1
         )
     )
-    return replies.of(paging.page(rows, limit, shown=represent.item, cursor=lambda row: str(row.ordinal)))
+    return replies.of(paging.page(rows, limit, shown=represent.item, cursor=lambda row: _ITEM_CURSORS.of(row.ordinal)))
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a job", response_model=schemas.JobView, responses=responses(404, 409))

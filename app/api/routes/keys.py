@@ -15,6 +15,7 @@ from app.domain.access import Key, Role
 from app.gateway.keys import KeyRequest
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
+_CURSORS = paging.Cursors("keys")
 
 
 @router.post(
@@ -43,9 +44,9 @@ async def create(call: Admin, body: Annotated[schemas.KeyBody, Depends(bodies.of
 @router.get("", summary="List keys", response_model=schemas.KeyList, responses=responses())
 async def index(call: Admin, limit: paging.Limit = 50, after: paging.After = None) -> Response:
     """The workspace's keys, revoked ones too, in order of creation."""
-    start = paging.after_id(after)
+    start = _CURSORS.after_id(after)
     rows = await call.run(lambda principal: call.house.services.keys.page(principal, after=start, limit=limit + 1))
-    return replies.of(paging.page(rows, limit, shown=represent.key, cursor=lambda row: str(row.id)))
+    return replies.of(paging.page(rows, limit, shown=represent.key, cursor=lambda row: _CURSORS.of(row.id)))
 
 
 @router.delete(

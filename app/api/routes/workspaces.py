@@ -15,6 +15,7 @@ from app.domain.access import Principal
 from app.gateway.idempotency import Reply
 
 router = APIRouter(prefix="/v1/workspaces", tags=["workspaces"])
+_CURSORS = paging.Cursors("workspaces")
 
 
 @router.post(
@@ -43,11 +44,11 @@ async def create(
 @router.get("", summary="List workspaces", response_model=schemas.WorkspaceList, responses=responses())
 async def index(call: Admin, limit: paging.Limit = 50, after: paging.After = None) -> Response:
     """All workspaces for admins of the default one, else the caller's own."""
-    start = paging.after_id(after)
+    start = _CURSORS.after_id(after)
     rows = await call.run(
         lambda principal: call.house.services.workspaces.page(principal, after=start, limit=limit + 1)
     )
-    return replies.of(paging.page(rows, limit, shown=represent.workspace, cursor=lambda row: str(row.id)))
+    return replies.of(paging.page(rows, limit, shown=represent.workspace, cursor=lambda row: _CURSORS.of(row.id)))
 
 
 @router.delete(

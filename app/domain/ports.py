@@ -112,6 +112,10 @@ class Embedder(Protocol):
         """
         ...
 
+    def embed_evidence(self, texts: Sequence[str]) -> Matrix:
+        """As `embed_passages`, for few short texts that a person waits for: they go before what ingestion waits for."""
+        ...
+
     def embed_query(self, text: str) -> Vector:
         """The vector of a question; goes before every waiting passage. Raises as `embed_passages`."""
         ...

@@ -30,7 +30,11 @@ class Kind(enum.StrEnum):
     """Who waits for a vector."""
 
     QUESTION = "question"  # a person waits
+    EVIDENCE = "evidence"  # passages that an answer is made of: a person waits
     PASSAGE = "passage"  # ingestion waits
+
+
+URGENT = (Kind.QUESTION, Kind.EVIDENCE)  # before all passages, in this order
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,7 @@ class Limits:
     least_tokens: int = 256  # of one batch, however slow the machine is
     most_tokens: int = 16_384  # of one batch, however fast; bounds a GPU's memory
     waiting_questions: int = 256
+    waiting_evidence: int = 2_048
     waiting_passages: int = 8_192
     question_seconds: float = 10.0  # deadline
     passages_seconds: float = 600.0  # deadline of one call; 8,192 waiting texts take 400 s at 20 texts/s
@@ -160,12 +165,12 @@ class Batcher:
         self._limits = limits or Limits()
         self._on_batch = on_batch
         self._changed = threading.Condition()
-        self._questions: collections.deque[_Waiting] = collections.deque()
+        self._urgent: dict[Kind, collections.deque[_Waiting]] = {kind: collections.deque() for kind in URGENT}
         self._passages: list[_Call] = []  # calls with passages that wait, the oldest first
         self._rate = 0.0  # tokens a second of one lane with passages; 0 before the first batch
         self._closed = False
-        passages_too = {Kind.PASSAGE} if question_lane else {Kind.QUESTION, Kind.PASSAGE}
-        served = [passages_too] * lanes + ([{Kind.QUESTION}] if question_lane else [])
+        passages_too = {Kind.PASSAGE} if question_lane else {*URGENT, Kind.PASSAGE}
+        served = [passages_too] * lanes + ([set(URGENT)] if question_lane else [])
         self._threads = [
             threading.Thread(target=self._serve, args=(kinds,), name=f"embedder-{number}", daemon=True)
             for number, kinds in enumerate(served)
@@ -189,7 +194,7 @@ class Batcher:
         if not texts:
             return np.zeros((0, self._dimensions), dtype=np.float32)
         call = _Call(texts, self._dimensions)
-        seconds = self._limits.question_seconds if kind is Kind.QUESTION else self._limits.passages_seconds
+        seconds = self._limits.passages_seconds if kind is Kind.PASSAGE else self._limits.question_seconds
         self._enqueue(kind, call)
         try:
             if not call.done.wait(seconds):
@@ -205,19 +210,24 @@ class Batcher:
         """Fail what waits, let running batches end, and end the threads. May be called twice."""
         with self._changed:
             self._closed = True
-            for call in (*(entry.call for entry in self._questions), *self._passages):
+            for call in (*(entry.call for line in self._urgent.values() for entry in line), *self._passages):
                 call.fail(TransientError("the embedder is closing"))
-            self._questions.clear()
+            for line in self._urgent.values():
+                line.clear()
             self._passages.clear()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
 
     def _count(self, kind: Kind) -> int:
-        return len(self._questions) if kind is Kind.QUESTION else sum(len(call.waiting) for call in self._passages)
+        return sum(len(call.waiting) for call in self._passages) if kind is Kind.PASSAGE else len(self._urgent[kind])
 
     def _enqueue(self, kind: Kind, call: _Call) -> None:
-        limit = self._limits.waiting_questions if kind is Kind.QUESTION else self._limits.waiting_passages
+        limit = {
+            Kind.QUESTION: self._limits.waiting_questions,
+            Kind.EVIDENCE: self._limits.waiting_evidence,
+            Kind.PASSAGE: self._limits.waiting_passages,
+        }[kind]
         with self._changed:
             if self._closed:
                 raise TransientError("the embedder is closed")
@@ -227,20 +237,22 @@ class Batcher:
                     f"{waiting} texts wait for the embedder already, the limit is {limit}",
                     retry_after_seconds=self._retry_after_seconds(),
                 )
-            if kind is Kind.QUESTION:
-                self._questions.extend(call.arrivals)
-            else:
+            if kind is Kind.PASSAGE:
                 self._passages.append(call)
+            else:
+                self._urgent[kind].extend(call.waiting)
             self._changed.notify_all()
 
     def _retry_after_seconds(self) -> int:
         passages = (entry for call in self._passages for entry in call.waiting)
-        tokens = sum(entry.prepared.tokens for entry in (*self._questions, *passages))
+        urgent = (entry for line in self._urgent.values() for entry in line)
+        tokens = sum(entry.prepared.tokens for entry in (*urgent, *passages))
         return min(60, max(1, math.ceil(tokens / self._rate / 2))) if self._rate else 1  # when half of it is gone
 
     def _withdraw(self, call: _Call) -> None:
         with self._changed:
-            self._questions = collections.deque(entry for entry in self._questions if entry.call is not call)
+            for kind, line in self._urgent.items():
+                self._urgent[kind] = collections.deque(entry for entry in line if entry.call is not call)
             self._passages = [each for each in self._passages if each is not call]
             self._changed.notify_all()
 
@@ -254,14 +266,15 @@ class Batcher:
                     self._changed.wait()
                 kind = batch[0]
                 entries = batch[1]
-                if kind is Kind.QUESTION:
+                if kind is not Kind.PASSAGE:
                     self._changed.notify_all()  # passages may go on
             self._compute(kind, entries)
 
     def _next(self, kinds: set[Kind]) -> tuple[Kind, list[_Waiting]] | None:
-        if self._questions:
-            if Kind.QUESTION in kinds:
-                return Kind.QUESTION, self._take_questions()
+        urgent = next((kind for kind in URGENT if self._urgent[kind]), None)
+        if urgent is not None:
+            if urgent in kinds:
+                return urgent, self._take_urgent(self._urgent[urgent])
             return None  # no batch of passages begins while a question waits
         if Kind.PASSAGE in kinds and self._passages:
             return Kind.PASSAGE, self._take_passages()
@@ -273,14 +286,14 @@ class Batcher:
             min(max(self._rate * self._limits.batch_seconds, self._limits.least_tokens), self._limits.most_tokens)
         )
 
-    def _take_questions(self) -> list[_Waiting]:
-        taken = [self._questions.popleft()]
+    def _take_urgent(self, line: collections.deque[_Waiting]) -> list[_Waiting]:
+        taken = [line.popleft()]
         longest = taken[0].prepared.tokens
-        while self._questions:
-            longest = max(longest, self._questions[0].prepared.tokens)
+        while line:
+            longest = max(longest, line[0].prepared.tokens)
             if longest * (len(taken) + 1) > self._budget_tokens():
                 break
-            taken.append(self._questions.popleft())
+            taken.append(line.popleft())
         return taken
 
     def _take_passages(self) -> list[_Waiting]:

@@ -99,6 +99,13 @@ class BatchingEmbedder:
         """
         return self._batcher.run(Kind.PASSAGE, self._encoder.prepare(texts))
 
+    def embed_evidence(self, texts: Sequence[str]) -> Matrix:
+        """Vectors of short passages that a person waits for; they go before every waiting passage of ingestion.
+
+        Raises as `embed_passages`.
+        """
+        return self._batcher.run(Kind.EVIDENCE, self._encoder.prepare(texts))
+
     def embed_query(self, text: str) -> Vector:
         """The vector of a question; goes before every waiting passage. Raises as `embed_passages`."""
         vector: Vector = self._batcher.run(Kind.QUESTION, self._encoder.prepare([text]))[0]

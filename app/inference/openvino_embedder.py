@@ -60,7 +60,8 @@ class OpenVinoEncoder:
         self._dimensions: int = single.output(0).partial_shape[1].get_length()
         self._lanes: int = many.get_property("NUM_STREAMS")
         self._requests: dict[Kind, queue.SimpleQueue[Any]] = {
-            Kind.QUESTION: _requests(single, 1),
+            Kind.QUESTION: (urgent := _requests(single, 1)),
+            Kind.EVIDENCE: urgent,
             Kind.PASSAGE: _requests(many, self._lanes),
         }
 

@@ -26,13 +26,13 @@ class Scifact:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SquadQuestion:
-    """A question that its paragraph answers."""
+    """A question on a paragraph."""
 
     id: str
     text: str
     article: str  # external id of its file
     paragraph: str
-    answers: tuple[str, ...]
+    answers: tuple[str, ...]  # empty where the paragraph does not answer it
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,12 @@ def write_lines(target: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def squad(data: pathlib.Path, folder: pathlib.Path, *, articles: int | None = None) -> list[SquadQuestion]:
-    """Write each article as a .txt file, paragraphs parted by blank lines; gives the answerable questions."""
+    """As `squad_all`, the answerable questions alone."""
+    return [question for question in squad_all(data, folder, articles=articles) if question.answers]
+
+
+def squad_all(data: pathlib.Path, folder: pathlib.Path, *, articles: int | None = None) -> list[SquadQuestion]:
+    """Write each article as a .txt file, paragraphs parted by blank lines; gives all questions."""
     folder.mkdir(parents=True)
     whole = json.loads((data / "squad" / "squad-a.json").read_text(encoding="utf-8"))["data"]
     questions: list[SquadQuestion] = []
@@ -96,11 +101,12 @@ def squad(data: pathlib.Path, folder: pathlib.Path, *, articles: int | None = No
                 text=asked["question"],
                 article=name,
                 paragraph=paragraph["context"],
-                answers=tuple(answer["text"] for answer in asked["answers"]),
+                answers=()
+                if asked.get("is_impossible", False)
+                else tuple(answer["text"] for answer in asked["answers"]),
             )
             for paragraph in article["paragraphs"]
             for asked in paragraph["qas"]
-            if not asked.get("is_impossible", False)
         ]
     return questions
 

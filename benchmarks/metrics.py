@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import statistics
@@ -63,6 +64,36 @@ def median(values: Sequence[float]) -> float | None:
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     """Ours over theirs, round by round: a machine that slows down for a round slows both."""
     return [one / other for one, other in zip(ours, theirs, strict=True)]
+
+
+def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
+    """The chance that a value of `positive` is above one of `negative`, equals counting half; 0.5 where one is empty."""
+    if not positive or not negative:
+        return 0.5
+    marked = sorted([(value, 1) for value in positive] + [(value, 0) for value in negative])
+    above = 0.0
+    for _, equals in itertools.groupby(enumerate(marked, 1), key=lambda ranked: ranked[1][0]):
+        ranked = list(equals)
+        middle = (ranked[0][0] + ranked[-1][0]) / 2
+        above += middle * sum(mark for _, (_, mark) in ranked)
+    return (above - len(positive) * (len(positive) + 1) / 2) / (len(positive) * len(negative))
+
+
+def reliability(stated: Sequence[float], right: Sequence[bool], *, bins: int = 10) -> list[tuple[float, float, int]]:
+    """For each bin of stated probabilities that holds any: their mean, the share that was right, their number."""
+    found: dict[int, list[tuple[float, bool]]] = {}
+    for probability, outcome in zip(stated, right, strict=True):
+        found.setdefault(min(int(probability * bins), bins - 1), []).append((probability, outcome))
+    return [
+        (statistics.fmean(each for each, _ in rows), statistics.fmean(float(good) for _, good in rows), len(rows))
+        for _, rows in sorted(found.items())
+    ]
+
+
+def calibration_error(stated: Sequence[float], right: Sequence[bool], *, bins: int = 10) -> float:
+    """Expected calibration error over bins of equal width (Naeini and others, AAAI 2015)."""
+    total = len(stated) or 1
+    return sum(abs(mean - share) * number for mean, share, number in reliability(stated, right, bins=bins)) / total
 
 
 def normalised(text: str) -> str:

@@ -97,6 +97,7 @@ class SearchResult:
     hits: tuple[SearchHit, ...]
     explanation: Explanation
     timings_ms: Mapping[str, float]  # embed, wait (for a turn), index, beyond, hydrate
+    vector: Vector | None  # of the query; None where the dense side was not asked
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +177,9 @@ class Search:
             excluded_versions=len(target.excluded),
             removed=removed,
         )
-        return SearchResult(hits=tuple(hits), explanation=explanation, timings_ms=stopwatch.timings_ms)
+        return SearchResult(
+            hits=tuple(hits), explanation=explanation, timings_ms=stopwatch.timings_ms, vector=asked.dense
+        )
 
     def _fused(
         self, request: SearchRequest, target: _Target, asked: _Asked, depth: int, stopwatch: _Stopwatch
@@ -328,4 +331,4 @@ def _empty(request: SearchRequest, stopwatch: _Stopwatch) -> SearchResult:
     explanation = Explanation(
         mode=request.mode, depth=0, dense_found=0, sparse_found=0, refills=0, excluded_versions=0, removed={}
     )
-    return SearchResult(hits=(), explanation=explanation, timings_ms=stopwatch.timings_ms)
+    return SearchResult(hits=(), explanation=explanation, timings_ms=stopwatch.timings_ms, vector=None)

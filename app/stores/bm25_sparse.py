@@ -7,24 +7,18 @@ one drops every number ("2024" finds nothing); so it gets the first, and such ru
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import qdrant_edge
 
 from app.domain.vectors import Sparse
+from app.text import words
 
 K = 0.6  # saturation of term frequency; below the usual 1.2: docs/decisions/0004-fusion.md has the measurement
 B = 0.75  # weight of a passage's length; ditto
 # Words of a passage, stop words left out. A chunk of 256 word pieces holds about this many, SciFact's abstracts too.
 # nDCG@10 and recall@100 on SciFact, BM25 alone: 64 .691 .922, 100 .693 .922, 128 .690 .925, 180 .683 .924, 256 .683 .921.
 AVERAGE_WORDS = 128
-
-# Scripts that write no spaces between words: Thai, Lao, Myanmar, Khmer, kana, Han with its extensions.
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003134f]+"
-)
 
 
 class Bm25SparseEncoder:
@@ -54,20 +48,11 @@ class Bm25SparseEncoder:
 
     def encode_passages(self, texts: Sequence[str]) -> list[Sparse]:
         """Term weights of passages; empty for a text without one term."""
-        return [_sparse(self._model.embed_document(_spaced(text))) for text in texts]
+        return [_sparse(self._model.embed_document(words.spaced(text))) for text in texts]
 
     def encode_query(self, text: str) -> Sparse:
         """Weight 1 for each distinct term of a question; empty where it holds no term."""
-        return _sparse(self._model.embed_query(_spaced(text)))
-
-
-def _spaced(text: str) -> str:
-    """The text with each unspaced run as its overlapping pairs; every other text as it is."""
-    return _UNSPACED.sub(lambda run: f" {_pairs(run[0])} ", text)
-
-
-def _pairs(run: str) -> str:
-    return run if len(run) == 1 else " ".join(run[at : at + 2] for at in range(len(run) - 1))
+        return _sparse(self._model.embed_query(words.spaced(text)))
 
 
 def _sparse(vector: qdrant_edge.SparseVector) -> Sparse:

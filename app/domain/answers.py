@@ -1,0 +1,128 @@
+"""A question, the evidence for it, and what is answered: the same whoever generates the answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import uuid
+from collections.abc import Mapping, Sequence
+
+from app.domain.filters import Filter
+
+
+class AnswerStatus(enum.StrEnum):
+    """How a question ended. None of these is an error."""
+
+    ANSWERED = "answered"
+    NO_ANSWER = "no_answer"  # the documents do not say, as far as can be told
+    REFUSED = "refused"  # the question may not be asked
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a caller asks."""
+
+    text: str
+    collections: Sequence[str] | None = None  # names; None: all of the workspace
+    filter: Filter | None = None
+    max_sources: int = 10  # passages that the answer may draw on
+    explain: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A piece of evidence: a chunk that the caller may read, as it was found."""
+
+    chunk_id: uuid.UUID
+    document_id: uuid.UUID
+    version_id: uuid.UUID
+    external_id: str | None
+    title: str
+    page: int | None  # 1-based; None for formats without pages
+    start: int  # code points of the canonical text, inclusive
+    end: int  # exclusive
+    text: str  # exactly the canonical text's [start, end)
+    headings: tuple[str, ...]
+    score: float  # of the search, [0, 1)
+    cosine: float  # of question and passage; 0 where it is not known
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A sentence that was weighed: characters [start, end) of its passage's version."""
+
+    passage: Passage
+    start: int
+    end: int
+    text: str
+    score: float  # [0, 1]; over all candidates of a question they add up to 1 at most
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Drafted:
+    """A sentence of an answer before it was validated, with the places that it stands on."""
+
+    text: str
+    sources: tuple[Candidate, ...]
+    support: float  # [0, 1]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What a generator makes of question and evidence."""
+
+    sentences: tuple[Drafted, ...]  # in reading order
+    confidence: float  # probability that the answer is right, [0, 1]
+    candidates: tuple[Candidate, ...]  # best first
+    model: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Citation:
+    """A verified place in a document."""
+
+    n: int  # 1-based, as the sentences name it
+    document_id: uuid.UUID
+    version_id: uuid.UUID
+    chunk_id: uuid.UUID
+    external_id: str | None
+    title: str
+    page: int | None
+    start: int  # code points of the version's canonical text, inclusive
+    end: int  # exclusive
+    quote: str  # exactly that text
+    score: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerSentence:
+    """A sentence of an answer: characters [start, end) of the answer's text."""
+
+    text: str
+    start: int
+    end: int
+    citations: tuple[int, ...]  # numbers of citations, ascending
+    support: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a question was answered with."""
+
+    id: uuid.UUID
+    workspace_id: uuid.UUID
+    key_id: uuid.UUID | None
+    user: str | None
+    question: str
+    status: AnswerStatus
+    text: str
+    sentences: tuple[AnswerSentence, ...]
+    citations: tuple[Citation, ...]
+    confidence: float
+    route: str
+    model: str
+    degraded: bool
+    timings_ms: Mapping[str, float]
+    warnings: tuple[str, ...]
+    created_at: dt.datetime

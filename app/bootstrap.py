@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from app.answering.answer import Ask
+from app.answering.answers import Answers
 from app.answering.search import Search
 from app.db.engine import check_sqlite
 from app.db.unit_of_work import SqlDatabase
@@ -39,6 +41,7 @@ from app.gateway.keys import DEFAULT_WORKSPACE, KeyRequest, Keys, new_key
 from app.gateway.workspaces import Workspaces
 from app.inference import catalogue as models
 from app.inference.embedder import BatchingEmbedder
+from app.inference.extractive.answerer import ExtractiveAnswerer
 from app.queues.in_process import InProcessQueue, Lane, Round
 from app.settings import Settings
 from app.stores import folder_backup
@@ -65,6 +68,7 @@ _SWEEP_SECONDS = 5.0
 _COMPACT_SECONDS = 120.0  # 5 s for 100,000 points
 _HOUSEKEEPING_SECONDS = 600.0
 _PRUNE_JOBS = 1000
+_PRUNE_ANSWERS = 5000
 _log = structlog.get_logger("footnote")
 
 
@@ -101,6 +105,8 @@ class Services:
     catalogue: Catalogue
     jobs: JobDesk
     search: Search
+    ask: Ask
+    answers: Answers
     first_start: bool
     started_at: dt.datetime
 
@@ -265,6 +271,13 @@ def _open(
     runner = _runner(settings, database, pipeline, purge, refresh, clock, observer)
     started_at = clock.now()
     queue = _queue(settings, runner, purge, database, clock, started_at)
+    search = Search(
+        database=database,
+        embedder=embedder,
+        sparse=sparse,
+        vectors=vectors,
+        max_query_chars=settings.max_query_chars,
+    )
     return Services(
         settings=settings,
         clock=clock,
@@ -301,13 +314,18 @@ def _open(
             max_text_chars=settings.max_slice_chars,
         ),
         jobs=JobDesk(database=database, queue=queue, clock=clock),
-        search=Search(
+        search=search,
+        ask=Ask(
             database=database,
-            embedder=embedder,
-            sparse=sparse,
-            vectors=vectors,
+            search=search,
+            tokenizer=embedder.tokenizer,
+            reranker=None,
+            extractive=ExtractiveAnswerer(embedder),
+            clock=clock,
             max_query_chars=settings.max_query_chars,
+            context_tokens=settings.context_tokens,
         ),
+        answers=Answers(database=database),
         first_start=_first_start(settings, database, collections, clock),
         started_at=started_at,
     )
@@ -378,6 +396,8 @@ def _queue(
             retained = dt.timedelta(days=settings.job_retention_days)
             work.jobs.prune(finished_before=now - retained, limit=_PRUNE_JOBS)
             work.idempotency.prune(now - dt.timedelta(hours=settings.idempotency_hours))
+            kept = dt.timedelta(days=settings.answer_retention_days)
+            work.answers.prune(created_before=now - kept, limit=_PRUNE_ANSWERS)
             work.commit()
         purge.sweep_orphans(started_at=started_at)
 

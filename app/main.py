@@ -20,7 +20,19 @@ from app.api.house import House
 from app.api.logs import configure
 from app.api.metrics import Metrics
 from app.api.middleware import CheckHost, Observe
-from app.api.routes import backup, batch, collections, docs, documents, health, jobs, keys, search, workspaces
+from app.api.routes import (
+    ask,
+    backup,
+    batch,
+    collections,
+    docs,
+    documents,
+    health,
+    jobs,
+    keys,
+    search,
+    workspaces,
+)
 from app.bootstrap import Services
 from app.domain.errors import ConfigurationError
 from app.gateway.idempotency import Idempotency
@@ -35,6 +47,7 @@ _ROUTERS = (
     documents,
     jobs,
     search,
+    ask,
     keys,
     workspaces,
     backup,
@@ -130,7 +143,7 @@ def serve(settings: Settings) -> int:
         app.state.house.stopping.set()
 
     running = server.Server(
-        server.config(app, grace_seconds=settings.stop_grace_seconds),
+        server.config(app, grace_seconds=settings.stop_grace_seconds, max_message_bytes=settings.max_json_bytes),
         on_listening=on_listening,
         on_stopping=on_stopping,
     )

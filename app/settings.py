@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     max_batch_lines: int = Field(100_000, ge=1, description="most documents of one batch")
     max_batch_line_bytes: int = Field(8 * _MIB, ge=1, description="largest line of a batch, bytes")
     max_json_bytes: int = Field(16 * _MIB, ge=1024, description="largest JSON body, bytes")
-    max_query_chars: int = Field(4000, ge=1, description="longest query, characters")
+    max_query_chars: int = Field(4000, ge=1, description="longest query or question, characters")
     max_text_chars: int = Field(20_000_000, ge=1, description="longest text of one document, characters")
     max_slice_chars: int = Field(1_000_000, ge=1, description="most characters that one call of /text gives")
     max_pages: int = Field(10_000, ge=1, description="most pages of one document")
@@ -57,7 +57,12 @@ class Settings(BaseSettings):
     stop_grace_seconds: float = Field(8.0, ge=0, description="time that running work gets to end at a stop")
     kept_versions: int = Field(10, ge=0, description="replaced versions of a document that keep original and text")
     job_retention_days: float = Field(90.0, gt=0, description="days after which final jobs are forgotten")
+    answer_retention_days: float = Field(90.0, gt=0, description="days after which answers are forgotten")
     idempotency_hours: float = Field(24.0, gt=0, description="hours for which an Idempotency-Key is remembered")
+
+    # Answers
+    context_tokens: int = Field(4000, ge=256, description="most evidence that an answer draws on, word pieces")
+    answer_deadline_seconds: float = Field(30.0, gt=0, description="longest time that answering one question may take")
 
     # Models
     embedder: str = Field(

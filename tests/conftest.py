@@ -136,6 +136,16 @@ class Api:
         path = f"/v1/documents/batch?collection={collection}&wait={wait}"
         return self.post(path, content=body.encode(), headers=headers, **parts)
 
+    def until_final(self, job_id: str) -> Json:
+        """The job, once it is final."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            job: Json = self.get(f"/v1/jobs/{job_id}").json()
+            if job["finished_at"]:
+                return job
+            time.sleep(0.02)
+        pytest.fail(f"the job is not final: {job}")
+
     def staged(self) -> list[str]:
         """What lies in the staging folder and stays there; workers pass through it with what other tests sent."""
         folder = self.services.stage().parent

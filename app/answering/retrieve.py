@@ -44,6 +44,7 @@ def _passage(found: SearchHit) -> Passage:
         end=chunk.end,
         text=chunk.text,
         headings=chunk.headings,
+        ordinal=chunk.ordinal,
         score=found.fused.score,
         cosine=found.fused.dense_score or 0.0,
     )

@@ -62,8 +62,8 @@ class Call:
         assert isinstance(found, Principal)  # noqa: S101 - for the type checker: `run` put it there
         return found
 
-    def _authenticated(self) -> Principal:
-        """Who asks, with the role that the route takes."""
+    def authenticated(self) -> Principal:
+        """Who asks, with the role that the route takes; for a thread. Raises as `run`."""
         principal = self.house.services.keys.authenticate(self.secret)
         self.request.scope[_PRINCIPAL] = principal
         if (require := self.request.scope.get(_REQUIRE)) is not None:
@@ -81,7 +81,7 @@ class Call:
             UnauthenticatedError: the key is unknown, revoked or expired.
             ForbiddenError: its role is below what the route takes.
         """
-        return await self.house.compute.run(lambda: work(self._authenticated()), admitted=admitted)
+        return await self.house.compute.run(lambda: work(self.authenticated()), admitted=admitted)
 
     async def require_principal(self) -> Principal:
         """Who asks, where a request is long and strangers are to be turned away before it is read."""

@@ -18,6 +18,8 @@ from app.domain.access import Principal
 
 log = structlog.get_logger("footnote.api")
 
+_SERVED = ("http", "websocket")
+_SWITCHED = 101  # a web socket was opened
 _CLIENT_GONE = 499  # as nginx logs a client that went away before its answer
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECURITY = {
@@ -45,7 +47,7 @@ class Observe:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] not in _SERVED:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
@@ -56,9 +58,11 @@ class Observe:
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
                 _set_headers(MutableHeaders(scope=message), scope["path"], request_id)
+            elif message["type"] == "websocket.accept":
+                status = _SWITCHED
             await send(message)
 
         try:
@@ -67,7 +71,7 @@ class Observe:
             status = _CLIENT_GONE
         except Exception:  # the last resort: recorded with its traceback, told to nobody
             log.exception("request failed")
-            if not status:
+            if not status and scope["type"] == "http":
                 detail = "something went wrong here; the log has it under this request id"
                 response = problems.problem(500, "internal_error", detail, request_id=request_id)
                 await response(scope, receive, send_with_headers)
@@ -78,12 +82,13 @@ class Observe:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")  # the template: a path may hold an external id
-        self._metrics.request(scope["method"] if route != "unmatched" else "any", route, status, seconds)
+        method = scope.get("method", "WS")
+        self._metrics.request(method if route != "unmatched" else "any", route, status, seconds)
         principal = scope.get("footnote.principal")
         workspace = str(principal.workspace_id) if isinstance(principal, Principal) else None
         log.info(
             "request",
-            method=scope["method"],
+            method=method,
             route=route,
             status=status,
             ms=round(seconds * 1000, 2),
@@ -101,7 +106,7 @@ class CheckHost:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
-        if scope["type"] != "http" or "*" in self._allowed or self._known(Headers(scope=scope).getlist("host")):
+        if scope["type"] not in _SERVED or "*" in self._allowed or self._known(Headers(scope=scope).getlist("host")):
             await self._app(scope, receive, send)
             return
         error = problems.BadHostError("this Host is not served here: FOOTNOTE_ALLOWED_HOSTS")

@@ -119,16 +119,25 @@ def problem(
     more: Mapping[str, Any] | None = None,
 ) -> Response:
     """One problem response; `more` adds members to its body."""
-    body = {
+    body = body_of(status, code, detail, request_id=request_id) | dict(more or {})
+    return Response(json.dumps(body), status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def body_of(status: int, code: str, detail: str, *, request_id: str | None) -> dict[str, Any]:
+    """The members that every problem has."""
+    return {
         "type": f"urn:footnote:problem:{code}",
         "title": http.HTTPStatus(status).phrase,
         "status": status,
         "detail": detail[:_MAX_DETAIL_CHARS],
         "code": code,
         "request_id": request_id,
-        **(more or {}),
     }
-    return Response(json.dumps(body), status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def event_of(error: FootnoteError, *, request_id: str | None) -> dict[str, Any]:
+    """An error of the product as it is told within a stream."""
+    return body_of(status_of(error), error.code, error.message, request_id=request_id)
 
 
 def of_error(error: FootnoteError, *, request_id: str | None, more: Mapping[str, Any] | None = None) -> Response:
@@ -149,8 +158,15 @@ def of_validation(details: Sequence[Any], *, request_id: str | None) -> Response
         {"loc": [str(part)[:100] for part in each["loc"]], "message": sentence(each), "type": each["type"]}
         for each in details[:_MAX_FIELD_ERRORS]
     ]
-    detail = "; ".join(f"{'.'.join(each['loc'])} {each['message']}" for each in fields) or "the request is not valid"
-    return problem(422, "invalid_request", detail, request_id=request_id, more={"errors": fields})
+    return problem(422, "invalid_request", sentences(details), request_id=request_id, more={"errors": fields})
+
+
+def sentences(details: Sequence[Any]) -> str:
+    """What is wrong with a request's parts, in one line."""
+    said = (
+        f"{'.'.join(str(part)[:100] for part in each['loc'])} {sentence(each)}" for each in details[:_MAX_FIELD_ERRORS]
+    )
+    return "; ".join(said) or "the request is not valid"
 
 
 def sentence(detail: Mapping[str, Any]) -> str:

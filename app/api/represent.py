@@ -7,10 +7,12 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from app.answering.answer import Answered, Said, Sources
 from app.answering.search import Explanation, SearchHit, SearchResult
 from app.documents.add import Accepted
 from app.documents.catalogue import Slice
 from app.domain.access import Key, Workspace
+from app.domain.answers import Answer, AnswerSentence, AnswerStatus, Candidate, Citation
 from app.domain.documents import Chunk, Collection, Deletion, Document, Version, VersionState
 from app.domain.jobs import Failure, Item, Job, JobKind, Warning_
 
@@ -236,6 +238,87 @@ def _hit(found: SearchHit, *, explain: bool) -> Json:
             "sparse_score": found.fused.sparse_score,
         }
     return shown
+
+
+def sources(event: Sources) -> Json:
+    """The evidence that an answer is made of."""
+    return {"hits": [_hit(each, explain=False) for each in event.hits]}
+
+
+def said(each: Said) -> Json:
+    """A verified sentence, with the whole citations that it names."""
+    return _sentence(each.sentence) | {"footnotes": [_citation(citation) for citation in each.citations]}
+
+
+def answered(event: Answered, *, explain: bool) -> Json:
+    """An answer as it is given first."""
+    body = answer(event.answer)
+    if event.answer.status is AnswerStatus.NO_ANSWER:
+        body["nearest"] = [_hit(each, explain=False) for each in event.nearest]
+    if explain:
+        body["candidates"] = [_candidate(each) for each in event.candidates]
+    return body
+
+
+def answer(each: Answer) -> Json:
+    """An answer as it is read back."""
+    return {
+        "id": str(each.id),
+        "status": each.status.value,
+        "question": each.question,
+        "text": each.text,
+        "sentences": [_sentence(sentence) for sentence in each.sentences],
+        "citations": [_citation(citation) for citation in each.citations],
+        "confidence": round(each.confidence, 4),
+        "model": each.model,
+        "route": each.route,
+        "degraded": each.degraded,
+        "conversation_id": None,
+        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0},
+        "timings_ms": dict(each.timings_ms),
+        "warnings": [{"code": notice.code, "message": notice.message} for notice in each.warnings],
+        "created_at": moment(each.created_at),
+    }
+
+
+def _sentence(each: AnswerSentence) -> Json:
+    return {
+        "text": each.text,
+        "start": each.start,
+        "end": each.end,
+        "citations": list(each.citations),
+        "support": round(each.support, 4),
+    }
+
+
+def _citation(each: Citation) -> Json:
+    return {
+        "n": each.n,
+        "document_id": str(each.document_id),
+        "external_id": each.external_id,
+        "version_id": str(each.version_id),
+        "title": each.title,
+        "chunk_id": str(each.chunk_id),
+        "page": each.page,
+        "start": each.start,
+        "end": each.end,
+        "quote": each.quote,
+        "verified": True,
+        "score": round(each.score, 4),
+    }
+
+
+def _candidate(each: Candidate) -> Json:
+    return {
+        "text": each.text,
+        "document_id": str(each.passage.document_id),
+        "external_id": each.passage.external_id,
+        "version_id": str(each.passage.version_id),
+        "page": each.passage.page,
+        "start": each.start,
+        "end": each.end,
+        "score": round(each.score, 4),
+    }
 
 
 def _explanation(each: Explanation) -> Json:

@@ -103,6 +103,23 @@ class SearchBody(Request):
     explain: bool = False
 
 
+class AskBody(Request):
+    """A question."""
+
+    question: str = Field(examples=["When are invoices paid?"])
+    collections: list[str] | None = Field(None, description="names; all of the workspace where left out")
+    filter: FilterJson | None = None
+    max_sources: int = Field(10, ge=1, le=50, description="passages that the answer may draw on")
+    explain: bool = Field(default=False, description="with the sentences that were weighed")
+    stream: bool = Field(default=False, description="as server-sent events: sources, sentence, answer, or error")
+
+
+class AskMessage(AskBody):
+    """A question over a web socket."""
+
+    key: str | None = Field(None, description="an API key, in the first message, where no header carries it")
+
+
 class KeyBody(Request):
     """A new API key."""
 
@@ -383,6 +400,83 @@ class SearchView(Reply):
     timings_ms: dict[str, float] | None = None
 
 
+class SentenceView(Reply):
+    """A sentence: characters [start, end) of the answer's text."""
+
+    text: str
+    start: int
+    end: int
+    citations: list[int]
+    support: float
+
+
+class CitationView(Reply):
+    """A verified place: `quote` is exactly characters [start, end) of the version's text."""
+
+    n: int
+    document_id: str
+    external_id: str | None
+    version_id: str
+    title: str
+    chunk_id: str
+    page: int | None
+    start: int
+    end: int
+    quote: str
+    verified: Literal[True]
+    score: float
+
+
+class CandidateView(Reply):
+    """A sentence that was weighed."""
+
+    text: str
+    document_id: str
+    external_id: str | None
+    version_id: str
+    page: int | None
+    start: int
+    end: int
+    score: float
+
+
+class UsageView(Reply):
+    """What a model used; nothing, where none was asked."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+
+
+class NoticeView(Reply):
+    """What the asker should know."""
+
+    code: str
+    message: str
+
+
+class AnswerView(Reply):
+    """An answer."""
+
+    id: str
+    status: Literal["answered", "no_answer", "refused"]
+    question: str
+    text: str
+    sentences: list[SentenceView]
+    citations: list[CitationView]
+    nearest: list[HitView] | None = Field(None, description="passages that come nearest, with no_answer")
+    confidence: float = Field(description="probability that the answer is right")
+    model: str
+    route: str
+    degraded: bool
+    conversation_id: str | None
+    candidates: list[CandidateView] | None = Field(None, description="with explain, best first")
+    usage: UsageView
+    timings_ms: dict[str, float]
+    warnings: list[NoticeView]
+    created_at: dt.datetime
+
+
 class KeyView(Reply):
     """An API key; its secret is not kept."""
 
@@ -481,6 +575,8 @@ REQUESTS: tuple[type[Request], ...] = (
     BatchLine,
     DocumentChange,
     SearchBody,
+    AskBody,
+    AskMessage,
     KeyBody,
     WorkspaceBody,
 )

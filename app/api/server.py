@@ -112,12 +112,14 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def config(app: Any, *, grace_seconds: float) -> uvicorn.Config:
-    """How the application is served: no access log (ours is in the middleware), no `Server` header, no websockets."""
+def config(app: Any, *, grace_seconds: float, max_message_bytes: int) -> uvicorn.Config:
+    """How the application is served: no access log (ours is in the middleware), no `Server` header."""
     return uvicorn.Config(
         app,
         http=Protocol,
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=max_message_bytes,
+        ws_per_message_deflate=False,  # a small message may not become a huge one
         lifespan="on",
         log_config=None,
         access_log=False,

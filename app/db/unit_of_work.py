@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 
 from app.db import migrate
+from app.db.answers import SqlAnswers
 from app.db.chunks import SqlChunks
 from app.db.collections import SqlCollections
 from app.db.deletions import SqlDeletions
@@ -35,6 +36,7 @@ class SqlWork:
         self.chunks = SqlChunks(connection, writes=writes)
         self.jobs = SqlJobs(connection, writes=writes)
         self.deletions = SqlDeletions(connection, writes=writes)
+        self.answers = SqlAnswers(connection, writes=writes)
         self.idempotency = SqlIdempotency(connection, writes=writes)
 
     def commit(self) -> None:

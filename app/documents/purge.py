@@ -100,6 +100,7 @@ class Purge:
             sizes[document.id] = self.files.delete(keys)
         now = self.clock.now()
         with self.database.write() as work:
+            work.answers.forget([document.id for document in documents])
             for document in documents:
                 ids = [version.id for version in versions[document.id]]
                 chunks = work.chunks.remove(ids)

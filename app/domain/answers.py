@@ -44,8 +44,25 @@ class Passage:
     end: int  # exclusive
     text: str  # exactly the canonical text's [start, end)
     headings: tuple[str, ...]
+    ordinal: int  # 0-based position among its version's passages
     score: float  # of the search, [0, 1)
     cosine: float  # of question and passage; 0 where it is not known
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Passages that stand side by side in one version, in the order of its text."""
+
+    passages: tuple[Passage, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The evidence that an answer may draw on."""
+
+    passages: tuple[Passage, ...]  # best first
+    blocks: tuple[Block, ...]  # the same passages, those with the best one first
+    tokens: int  # of all of them, as the embedder counts
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +93,14 @@ class Draft:
     confidence: float  # probability that the answer is right, [0, 1]
     candidates: tuple[Candidate, ...]  # best first
     model: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What the asker should know about an answer; `code` is stable."""
+
+    code: str
+    message: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,5 +149,26 @@ class Answer:
     model: str
     degraded: bool
     timings_ms: Mapping[str, float]
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
     created_at: dt.datetime
+
+
+def text_of(sentences: Sequence[AnswerSentence]) -> tuple[str, tuple[AnswerSentence, ...]]:
+    """The sentences as one text, and each with its place in it; rows of tables and items of lists get lines of their own."""
+    text = ""
+    placed: list[AnswerSentence] = []
+    for sentence in sentences:
+        if text:
+            text += joint(placed[-1].text, sentence.text)
+        placed.append(dataclasses.replace(sentence, start=len(text), end=len(text) + len(sentence.text)))
+        text += sentence.text
+    return text, tuple(placed)
+
+
+def joint(before: str, after: str) -> str:
+    """What stands between two sentences of an answer."""
+    return "\n" if _stands_alone(before) or _stands_alone(after) else " "
+
+
+def _stands_alone(text: str) -> bool:
+    return " | " in text or text.endswith(":") or text[:2] in {"- ", "* ", "+ ", "• ", "‣ ", "◦ ", "▪ "}

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO, Protocol
 
+from app.domain.answers import Context, Draft
 from app.domain.filters import Scalar
 from app.domain.vectors import Matrix, Point, Rankings, Space, Sparse, Vector, VectorQuery
 
@@ -190,6 +191,45 @@ class VectorStore(Protocol):
 
     def close(self) -> None:
         """Let go of every space; later calls fail with a TransientError."""
+        ...
+
+
+class Reranker(Protocol):
+    """Looks at question and passage together; slower and finer than a search."""
+
+    def scores(self, question: str, texts: Sequence[str]) -> Sequence[float]:
+        """One for each text, the larger the better.
+
+        Raises:
+            TransientError: it can't answer now.
+        """
+        ...
+
+
+class Answerer(Protocol):
+    """Makes an answer of a question and the evidence for it."""
+
+    @property
+    def name(self) -> str:
+        """As answers name it."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """The confidence below which there is no answer, [0, 1]."""
+        ...
+
+    def draft(self, question: str, vector: Vector, context: Context) -> Draft:
+        """Sentences, each with the places that it stands on, however sure or unsure.
+
+        Args:
+            question: as asked.
+            vector: of it, by the embedder of the evidence.
+            context: the evidence.
+
+        Raises:
+            TransientError: it can't answer now.
+        """
         ...
 
 

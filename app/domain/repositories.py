@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from app.domain.access import Key, Principal, Workspace
+from app.domain.answers import Answer
 from app.domain.documents import Chunk, Collection, Deletion, Document, Fingerprints, Index, Version
 from app.domain.filters import Filter
 from app.domain.jobs import Failure, Item, Job, JobKind, JobState, Stage, Warning_
@@ -481,6 +482,29 @@ class Deletions(Protocol):
         ...
 
 
+class Answers(Protocol):
+    """Answers with their citations."""
+
+    def add(self, answer: Answer) -> None:
+        """Insert. Its citations name documents that have their rows."""
+        ...
+
+    def get(self, workspace_id: uuid.UUID, answer_id: uuid.UUID) -> Answer | None:
+        """One by id, with every citation, those of deleted documents too."""
+        ...
+
+    def forget(self, document_ids: Sequence[uuid.UUID]) -> int:
+        """Take out of every answer what it has of these documents: citations, and the sentences that stand on them.
+
+        Gives how many answers were changed.
+        """
+        ...
+
+    def prune(self, *, created_before: dt.datetime, limit: int) -> int:
+        """Delete answers that old."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReply:
     """What an Idempotency-Key was answered with."""
@@ -535,6 +559,8 @@ class ReadWork(Protocol):
     def jobs(self) -> Jobs: ...  # noqa: D102
     @property
     def deletions(self) -> Deletions: ...  # noqa: D102
+    @property
+    def answers(self) -> Answers: ...  # noqa: D102
     @property
     def idempotency(self) -> Idempotency: ...  # noqa: D102
 

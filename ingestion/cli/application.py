@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from ingestion.cli import archives, collections, documents, ingest, jobs, keys, search, serve, terminal, workspaces
+from ingestion.cli import archives, ask, collections, documents, ingest, jobs, keys, search, serve, terminal, workspaces
 
 app = typer.Typer(
     name="footnote",
-    help="Put documents in and find their passages again. Speaks to the service that runs on the data folder, "
+    help="Put documents in and ask them questions. Speaks to the service that runs on the data folder, "
     "or opens the folder itself.",
     no_args_is_help=True,
     add_completion=False,
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("ingest")(ingest.ingest)
+app.command("ask")(ask.ask)
 app.command("search")(search.search)
 app.add_typer(documents.app, name="documents")
 app.add_typer(collections.app, name="collections")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 import random
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, Any
 from urllib.parse import quote
 
@@ -67,9 +68,9 @@ class Service:
         """The JSON object at a path."""
         return self.request("GET", path, params=params).body
 
-    def post(self, path: str, json: Any = None, *, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def post(self, path: str, given: Any = None, *, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The answer to a JSON object; tried again only where it can't have arrived."""
-        return self.request("POST", path, params=params, body=lambda: {} if json is None else {"json": json}).body
+        return self.request("POST", path, params=params, body=lambda: {} if given is None else {"json": given}).body
 
     def request(
         self,
@@ -141,6 +142,28 @@ class Service:
             if not page.get("has_more") or after is None or (most is not None and given >= most):
                 return
 
+    def events(self, path: str, body: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The events that a POST is answered with, each with its name, as they come.
+
+        Raises:
+            RefusedError: the service's problem, before the first event or as one.
+            UnreachableError: no answer, or it broke off.
+        """
+        waited = 0.0
+        while True:
+            with self._unreachable_named(), self._http.stream("POST", path, json=body) as response:
+                if response.is_success:
+                    yield from _events(response.iter_bytes())
+                    return
+                response.read()
+                refusal = _refusal(response)
+                pause = _retry_after(response) or 1.0
+            if response.status_code not in _BUSY or waited + pause > _PATIENCE_SECONDS:
+                raise refusal
+            waited += pause
+            self.stopping.wait(pause)
+            self._raise_if_stopping()
+
     def download(
         self, method: str, path: str, target: IO[bytes], *, params: Mapping[str, Any] | None = None
     ) -> Mapping[str, str]:
@@ -205,6 +228,23 @@ def _object(response: httpx.Response) -> dict[str, Any]:
     except ValueError as error:
         raise UnreachableError(f"{response.url} does not speak Footnote's API: its answer is no JSON") from error
     return value if isinstance(value, dict) else {"data": value}
+
+
+def _events(blocks: Iterable[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Server-sent events of a stream's bytes; an `error` is raised."""
+    left = b""
+    name = ""
+    for block in blocks:
+        *lines, left = (left + block).split(b"\n")
+        for line in lines:
+            field, _, value = line.partition(b": ")
+            if field == b"event":
+                name = value.decode("ascii", "replace")
+            elif field == b"data":
+                told = json.loads(value)
+                if name == "error":
+                    raise RefusedError(str(told["detail"]), code=str(told["code"]), status=int(told["status"]))
+                yield name, told
 
 
 def _refusal(response: httpx.Response) -> RefusedError:

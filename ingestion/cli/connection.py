@@ -176,7 +176,7 @@ def _started(settings: Settings) -> Iterator[str]:
             app.state.house.stopping.set()
 
         running = server.Server(
-            server.config(app, grace_seconds=settings.stop_grace_seconds),
+            server.config(app, grace_seconds=settings.stop_grace_seconds, max_message_bytes=settings.max_json_bytes),
             on_listening=lambda: services.announce(url),  # another command joins this one instead of failing
             on_stopping=on_stopping,
         )

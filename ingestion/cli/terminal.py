@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import unicodedata
@@ -31,6 +32,26 @@ def visible(text: object, *, multiline: bool = False) -> str:
 def json_line(value: object) -> str:
     """The value as JSON on one line; readable in every script, and as safe on a screen as `visible` text."""
     return _UNSAFE.sub(lambda match: f"\\u{ord(match.group()):04x}", json.dumps(value, ensure_ascii=False))
+
+
+def coloured() -> bool:
+    """Whether standard output is a screen that shows colours, and nobody asked for none (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def can_show(text: str) -> bool:
+    """Whether standard output's encoding has these characters."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def piece(text: str) -> None:
+    """A part of a line to standard output, at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def counted(number: int, noun: str) -> str:

@@ -30,7 +30,7 @@ async def _app(scope: Scope, receive: Receive, send: Send) -> None:
 
 @contextlib.contextmanager
 def _listening(protocol: type[server.Protocol]) -> Iterator[tuple[str, int]]:
-    config: uvicorn.Config = server.config(_app, grace_seconds=1)
+    config: uvicorn.Config = server.config(_app, grace_seconds=1, max_message_bytes=1024)
     config.http = protocol
     ready, noted = threading.Event(), []
     running = server.Server(config, on_listening=ready.set, on_stopping=lambda: noted.append("stopping"))

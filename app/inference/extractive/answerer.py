@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.domain.answers import Candidate, Draft, Passage
+from app.domain.answers import Candidate, Context, Draft, Passage
 from app.domain.ports import Embedder
 from app.domain.vectors import Matrix, Vector
-from app.inference.extractive import candidates, compose, features, model
+from app.inference.extractive import candidates, compose, features, model, units
 from app.inference.extractive.candidates import Asked, Sentence
 
 NAME = "extractive"
@@ -37,18 +37,9 @@ class ExtractiveAnswerer:
         """The confidence below which there is no answer."""
         return self._model.threshold
 
-    def draft(self, question: str, vector: Vector, passages: Sequence[Passage]) -> Draft:
-        """The sentences that answer best, whatever the confidence is.
-
-        Args:
-            question: as asked.
-            vector: of it.
-            passages: the evidence, best first.
-
-        Raises:
-            TransientError: the embedder can't answer now.
-        """
-        measured = self.measure(question, vector, passages)
+    def draft(self, question: str, vector: Vector, context: Context) -> Draft:
+        """The sentences that answer best, whatever the confidence is. See `app.domain.ports.Answerer`."""
+        measured = self.measure(question, vector, context.passages)
         if measured is None:
             return Draft(sentences=(), confidence=0.0, candidates=(), model=NAME)
         asked, pool, rows = measured
@@ -65,7 +56,8 @@ class ExtractiveAnswerer:
             )
             for place in np.argsort(-scores, kind="stable")
         )
-        return Draft(sentences=compose.answer(ranked), confidence=confidence, candidates=ranked, model=NAME)
+        said = compose.answer(ranked, units.Surroundings(context.blocks))
+        return Draft(sentences=said, confidence=confidence, candidates=ranked, model=NAME)
 
     def measure(
         self, question: str, vector: Vector, passages: Sequence[Passage]

@@ -8,7 +8,8 @@ import math
 from collections.abc import Sequence
 
 from app.domain.answers import Passage
-from app.text import sentences, words
+from app.inference.extractive import units
+from app.text import words
 from app.text.words import Words
 
 POOL = (
@@ -58,19 +59,19 @@ def split(passages: Sequence[Passage]) -> list[Sentence]:
     """Every sentence of the passages, in their order."""
     found: list[Sentence] = []
     for rank, passage in enumerate(passages):
-        spans = sentences.spans(passage.text)[: _MOST_SENTENCES - len(found)]
-        said = [words.of(passage.text[start:end]) for start, end in spans]
+        spans = [each for each in units.of(passage) if each.answers][: _MOST_SENTENCES - len(found)]
+        said = [words.of(each.text) for each in spans]
         around = frozenset().union(*(each.content for each in said))
         titled = words.of(" ".join((passage.title.replace("_", " "), *passage.headings))).content
-        for place, (start, end) in enumerate(spans):
+        for place, unit in enumerate(spans):
             found.append(
                 Sentence(
                     passage=passage,
                     rank=rank,
                     place=place,
-                    start=passage.start + start,
-                    end=passage.start + end,
-                    text=passage.text[start:end],
+                    start=unit.start,
+                    end=unit.end,
+                    text=unit.text,
                     words=said[place],
                     before=said[place - 1].content if place else frozenset(),
                     after=said[place + 1].content if place + 1 < len(spans) else frozenset(),

@@ -310,10 +310,11 @@ def _against(asked: Asked, each: Sentence, near: Nearness, met: npt.NDArray[np.f
         float((near.special & (met < _MET)).sum()),
         float((near.special & (near.to_passage(each) < _MET)).sum()),
         float(opposite),
-        float(_negated(asked.words.plain) != _negated(each.words.plain)),
+        float(negated(asked.words.plain) != negated(each.words.plain)),
         float((1 - met) @ near.weights),
     )
 
 
-def _negated(plain: Sequence[str]) -> bool:
+def negated(plain: Sequence[str]) -> bool:
+    """Whether a sentence of these words denies something."""
     return any(word in _NEGATIONS for word in plain)

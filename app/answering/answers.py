@@ -1,0 +1,45 @@
+"""Answers that were given before, as they may be shown now."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+
+from app.answering.remember import without
+from app.domain.access import Principal
+from app.domain.answers import Answer, Notice
+from app.domain.errors import NotFoundError
+from app.domain.repositories import Database
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """The use case; safe to call from many threads."""
+
+    database: Database
+
+    def get(self, principal: Principal, answer_id: uuid.UUID) -> Answer:
+        """One answer, for who asked and for admins, without what was deleted or may no longer be read.
+
+        Raises:
+            NotFoundError: no such answer, or somebody else's.
+        """
+        with self.database.read() as work:
+            answer = work.answers.get(principal.workspace_id, answer_id)
+            if answer is None or not _is_for(principal, answer):
+                raise NotFoundError("no such answer", code="answer_not_found")
+            there = work.documents.many(sorted({each.document_id for each in answer.citations}))
+        readable = {key for key, document in there.items() if principal.may_read(document.readers)}
+        hidden = {each.n for each in answer.citations if each.document_id not in readable}
+        if not hidden:
+            return answer
+        message = "a document that this answer stood on was deleted, or may not be read any more"
+        notice = Notice(code="sources_hidden", message=message)
+        return dataclasses.replace(without(answer, hidden), warnings=(*answer.warnings, notice))
+
+
+def _is_for(principal: Principal, answer: Answer) -> bool:
+    """Whether the caller asked: with this key, or as this user with another one. Admins see their workspace's."""
+    mine = principal.key_id is not None and principal.key_id == answer.key_id
+    same_user = principal.user is not None and principal.user == answer.user
+    return mine or same_user or principal.passes_readers

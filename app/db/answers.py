@@ -1,0 +1,172 @@
+"""Answers in SQL."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.db.repository import Repository, Row, batches
+from app.db.tables import answer as table
+from app.db.tables import answer_citation, document
+from app.domain.answers import Answer, AnswerSentence, AnswerStatus, Citation, Notice, text_of
+
+_FORGOTTEN = Notice(code="sources_deleted", message="a document that this answer stood on was deleted")
+
+
+class SqlAnswers(Repository):
+    """Implements `app.domain.repositories.Answers`, which says what each method promises."""
+
+    def add(self, answer: Answer) -> None:
+        """Insert."""
+        self.connection.execute(
+            table.insert().values(
+                id=answer.id,
+                workspace_id=answer.workspace_id,
+                key_id=answer.key_id,
+                user_name=answer.user,
+                question=answer.question,
+                status=answer.status.value,
+                text=answer.text,
+                sentences=_sentence_rows(answer.sentences),
+                confidence=answer.confidence,
+                route=answer.route,
+                model=answer.model,
+                degraded=answer.degraded,
+                timings_ms=dict(answer.timings_ms),
+                usage={},
+                warnings=_notice_rows(answer.warnings),
+                created_at=answer.created_at,
+            )
+        )
+        if answer.citations:
+            rows = [_citation_row(answer.id, each) for each in answer.citations]
+            self.connection.execute(answer_citation.insert(), rows)
+
+    def get(self, workspace_id: uuid.UUID, answer_id: uuid.UUID) -> Answer | None:
+        """One by id, with every citation."""
+        row = self.first(sa.select(table).where(table.c.id == answer_id, table.c.workspace_id == workspace_id))
+        if row is None:
+            return None
+        query = (
+            sa.select(answer_citation, document.c.external_id, document.c.title)
+            .join(document, document.c.id == answer_citation.c.document_id)
+            .where(answer_citation.c.answer_id == answer_id)
+            .order_by(answer_citation.c.n)
+        )
+        return _answer(row, [_citation(each) for each in self.connection.execute(query)])
+
+    def forget(self, document_ids: Sequence[uuid.UUID]) -> int:
+        """Take out of every answer what it has of these documents."""
+        numbers: dict[uuid.UUID, set[int]] = {}
+        for some in batches(document_ids):
+            cited = answer_citation.c.document_id.in_(some)
+            query = sa.select(answer_citation.c.answer_id, answer_citation.c.n).where(cited)
+            for row in self.connection.execute(query):
+                numbers.setdefault(row.answer_id, set()).add(row.n)
+            self.connection.execute(answer_citation.delete().where(cited))
+        for answer_ids in batches(sorted(numbers)):
+            query = sa.select(table.c.id, table.c.sentences, table.c.warnings).where(table.c.id.in_(answer_ids))
+            rows = [_without(row, numbers[row.id]) for row in self.connection.execute(self.locked(query, table))]
+            self.write_each(table, rows)
+        return len(numbers)
+
+    def prune(self, *, created_before: dt.datetime, limit: int) -> int:
+        """Delete answers that old."""
+        old = sa.select(table.c.id).where(table.c.created_at < created_before).order_by(table.c.id).limit(limit)
+        return self.connection.execute(table.delete().where(table.c.id.in_(old.scalar_subquery()))).rowcount
+
+
+def _without(row: Row, numbers: set[int]) -> dict[str, object]:
+    """The columns of an answer that change when it loses these citations."""
+    kept = [each for each in _sentences(row.sentences) if numbers.isdisjoint(each.citations)]
+    text, sentences = text_of(kept)
+    warnings = _notices(row.warnings)
+    if _FORGOTTEN not in warnings:
+        warnings = (*warnings, _FORGOTTEN)
+    return {
+        "written": row.id,
+        "text": text,
+        "sentences": _sentence_rows(sentences),
+        "warnings": _notice_rows(warnings),
+    }
+
+
+def _answer(row: Row, citations: Iterable[Citation]) -> Answer:
+    return Answer(
+        id=row.id,
+        workspace_id=row.workspace_id,
+        key_id=row.key_id,
+        user=row.user_name,
+        question=row.question,
+        status=AnswerStatus(row.status),
+        text=row.text,
+        sentences=_sentences(row.sentences),
+        citations=tuple(citations),
+        confidence=row.confidence,
+        route=row.route,
+        model=row.model,
+        degraded=row.degraded,
+        timings_ms=row.timings_ms,
+        warnings=_notices(row.warnings),
+        created_at=row.created_at,
+    )
+
+
+def _citation(row: Row) -> Citation:
+    return Citation(
+        n=row.n,
+        document_id=row.document_id,
+        version_id=row.version_id,
+        chunk_id=row.chunk_id,
+        external_id=row.external_id,
+        title=row.title,
+        page=row.page,
+        start=row.start,
+        end=row.end,
+        quote=row.quote,
+        score=row.score,
+    )
+
+
+def _citation_row(answer_id: uuid.UUID, citation: Citation) -> dict[str, object]:
+    return {
+        "answer_id": answer_id,
+        "n": citation.n,
+        "document_id": citation.document_id,
+        "version_id": citation.version_id,
+        "chunk_id": citation.chunk_id,
+        "start": citation.start,
+        "end": citation.end,
+        "page": citation.page,
+        "quote": citation.quote,
+        "score": citation.score,
+    }
+
+
+def _sentences(rows: Iterable[Mapping[str, Any]]) -> tuple[AnswerSentence, ...]:
+    return tuple(AnswerSentence(**{**row, "citations": tuple(row["citations"])}) for row in rows)
+
+
+def _sentence_rows(sentences: Iterable[AnswerSentence]) -> list[dict[str, object]]:
+    return [
+        {
+            "text": each.text,
+            "start": each.start,
+            "end": each.end,
+            "citations": list(each.citations),
+            "support": each.support,
+        }
+        for each in sentences
+    ]
+
+
+def _notices(rows: Iterable[Mapping[str, str]]) -> tuple[Notice, ...]:
+    return tuple(Notice(code=row["code"], message=row["message"]) for row in rows)
+
+
+def _notice_rows(notices: Iterable[Notice]) -> list[dict[str, str]]:
+    return [{"code": each.code, "message": each.message} for each in notices]

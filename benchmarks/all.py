@@ -16,7 +16,19 @@ import time
 
 from benchmarks import report
 
-NAMES = ("embedder", "startup", "quality", "ingestion", "latency", "awkward", "concurrency", "freshness")
+NAMES = (
+    "embedder",
+    "startup",
+    "quality",
+    "ingestion",
+    "latency",
+    "awkward",
+    "concurrency",
+    "freshness",
+    "answers",
+    "answer_latency",
+    "answer_freshness",
+)
 _TIMEOUT_SECONDS = 4 * 3600.0
 
 

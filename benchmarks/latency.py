@@ -57,8 +57,8 @@ def measured(arguments: argparse.Namespace, work: pathlib.Path) -> dict[str, Any
     chunks = arguments.chunks or (2000 if arguments.quick else 100_000)
     seconds = arguments.seconds or (3.0 if arguments.quick else 20.0)
     rounds = arguments.rounds or (1 if arguments.quick else 3)
-    made_seconds = _make(folder, arguments.data, chunks=chunks)
-    queries = _queries(arguments.data, work)
+    made_seconds = make_folder(folder, arguments.data, chunks=chunks)
+    queries = questions(arguments.data, work)
     starts = [startup.started(folder) for _ in range(rounds)]
     with serving(folder) as service:
         load.searches(service, queries, clients=1, seconds=min(seconds, 3.0))  # warms what a first search warms
@@ -71,8 +71,8 @@ def measured(arguments: argparse.Namespace, work: pathlib.Path) -> dict[str, Any
                     by_clients[clients].append(found.figures())
                     idle = load.floor(service, clients=clients, seconds=min(seconds, 3.0))
                     floors[clients].append(idle.figures())
-        indexed = _chunks(service)
-        beside = _beside_ingestion(service, arguments, work, queries)
+        indexed = chunk_count(service)
+        beside = beside_ingestion(service, arguments, work, "/v1/search", load.search_bodies(queries))
     return {
         "chunks": indexed,
         "made_seconds": made_seconds,
@@ -87,7 +87,7 @@ def measured(arguments: argparse.Namespace, work: pathlib.Path) -> dict[str, Any
     }
 
 
-def _make(folder: pathlib.Path, data: pathlib.Path, *, chunks: int) -> float | None:
+def make_folder(folder: pathlib.Path, data: pathlib.Path, *, chunks: int) -> float | None:
     """Make the folder where there is none; gives the seconds that took. A process of its own, so that its memory is not ours."""
     if (folder / "footnote.db").exists():
         print(f"  using {folder} as it is")
@@ -98,7 +98,7 @@ def _make(folder: pathlib.Path, data: pathlib.Path, *, chunks: int) -> float | N
     return round(time.perf_counter() - began, 1)
 
 
-def _queries(data: pathlib.Path, work: pathlib.Path) -> list[str]:
+def questions(data: pathlib.Path, work: pathlib.Path) -> list[str]:
     """Real questions, in an order that is the same in each run."""
     found = list(corpora.scifact(data).queries.values())
     found += [question.text for question in corpora.squad(data, work / "squad")[:2000]]
@@ -106,7 +106,7 @@ def _queries(data: pathlib.Path, work: pathlib.Path) -> list[str]:
     return found
 
 
-def _chunks(service: Service) -> int:
+def chunk_count(service: Service) -> int:
     """Points of the index, as /metrics tells."""
     with service.client() as client:
         lines = client.get("/metrics").raise_for_status().text.splitlines()
@@ -116,8 +116,8 @@ def _chunks(service: Service) -> int:
     return int(float(found[0].split()[-1]))
 
 
-def _beside_ingestion(
-    service: Service, arguments: argparse.Namespace, work: pathlib.Path, queries: Sequence[str]
+def beside_ingestion(
+    service: Service, arguments: argparse.Namespace, work: pathlib.Path, path: str, bodies: Sequence[bytes]
 ) -> dict[str, Any]:
     """One client's latencies while `footnote ingest` brings documents in."""
     longest = arguments.ingest_seconds or (20.0 if arguments.quick else 120.0)
@@ -127,7 +127,7 @@ def _beside_ingestion(
     found: list[load.Timed] = []
     with service.client() as client:
         make_collection(client, name)
-        before = _chunks(service)
+        before = chunk_count(service)
         with (
             memory.sampled(service.pid) as peak,
             service.ingesting(work / "incoming", collection=name) as command,
@@ -137,7 +137,7 @@ def _beside_ingestion(
             while reader.is_alive() and not _running(client):
                 time.sleep(0.05)
             searcher = threading.Thread(
-                target=lambda: found.extend(load.one_after_another(service, queries, until=done)), daemon=True
+                target=lambda: found.extend(load.one_after_another(service, path, bodies, until=done)), daemon=True
             )
             began = time.perf_counter()
             searcher.start()
@@ -147,7 +147,7 @@ def _beside_ingestion(
             searcher.join()
             whole = not reader.is_alive()
         reader.join()
-        added = _chunks(service) - before
+        added = chunk_count(service) - before
     figures = load.Load(clients=1, seconds=took, replies=found).figures()
     return {
         **figures,

@@ -53,8 +53,13 @@ class Load:
 
 def searches(service: Service, queries: Sequence[str], *, clients: int, seconds: float, limit: int = 10) -> Load:
     """Clients that search one after the other without a pause, each other queries, for some time."""
-    bodies = [json.dumps({"query": query, "limit": limit}).encode() for query in queries]
+    bodies = search_bodies(queries, limit=limit)
     return run(service, "POST", "/v1/search", bodies, clients=clients, seconds=seconds)
+
+
+def search_bodies(queries: Sequence[str], *, limit: int = 10) -> list[bytes]:
+    """Searches as they are sent."""
+    return [json.dumps({"query": query, "limit": limit}).encode() for query in queries]
 
 
 def floor(service: Service, *, clients: int, seconds: float) -> Load:
@@ -96,10 +101,9 @@ def run(service: Service, method: str, path: str, bodies: Sequence[bytes], *, cl
     return Load(clients=clients, seconds=took, replies=[each for some in replies for each in some])
 
 
-def one_after_another(service: Service, queries: Sequence[str], *, until: threading.Event) -> list[Timed]:
-    """One client that searches without a pause until an event is set."""
-    bodies = itertools.cycle([json.dumps({"query": query}).encode() for query in queries])
-    asked = _asked(service, "POST", "/v1/search", bodies)
+def one_after_another(service: Service, path: str, bodies: Sequence[bytes], *, until: threading.Event) -> list[Timed]:
+    """One client that asks without a pause until an event is set."""
+    asked = _asked(service, "POST", path, itertools.cycle(bodies))
     return list(itertools.takewhile(lambda _: not until.is_set(), asked))
 
 

@@ -38,6 +38,7 @@ class Metrics:
         )
         self._items = Gauge("footnote_items", "Items by kind and state", ("kind", "state"), registry=self.registry)
         self._threads = Gauge("footnote_request_threads", "Request work by state", ("state",), registry=self.registry)
+        self._tasks = Gauge("footnote_event_loop_tasks", "Tasks of the event loop", registry=self.registry)
         self._index = Gauge("footnote_index", "Size of the index", ("unit",), registry=self.registry)
         ProcessCollector(namespace="footnote", registry=self.registry)  # memory, CPU, open files
 
@@ -62,6 +63,7 @@ class Metrics:
         index: Mapping[str, int],
         running: int,
         waiting: int,
+        tasks: int,
     ) -> bytes:
         """Everything in Prometheus' text format, with these figures of this moment."""
         for kind in JobKind:
@@ -71,4 +73,5 @@ class Metrics:
             self._index.labels(unit).set(count)
         self._threads.labels("running").set(running)
         self._threads.labels("waiting").set(waiting)
+        self._tasks.set(tasks)
         return generate_latest(self.registry)

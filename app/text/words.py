@@ -11,6 +11,7 @@ import unicodedata
 import snowballstemmer
 
 _WORD = re.compile(r"\w+(?:[.,]\d+)*|[$%€£¥]")
+_FISCAL_YEAR = re.compile(r"\bFY ?(19|20)?(\d\d)(?!\d)")
 _LONGEST = 64  # code points of a word that is stemmed; a longer one is no word of a language
 
 # Words of English that occur in any sentence, and those that a question is asked with.
@@ -45,7 +46,7 @@ class Words:
 
 def of(text: str) -> Words:
     """The words of a text; a run of a script without spaces gives its overlapping pairs of characters."""
-    plain = tuple(found.group().lower() for found in _WORD.finditer(folded(spaced(text))))
+    plain = tuple(found.group().lower() for found in _WORD.finditer(folded(spaced(_years(text)))))
     stems = tuple(stem(word) for word in plain)
     content = frozenset(each for word, each in zip(plain, stems, strict=True) if word not in STOP_WORDS)
     return Words(plain, stems, content)
@@ -71,6 +72,11 @@ def folded(text: str) -> str:
 def spaced(text: str) -> str:
     """The text with each run of a script without spaces as its overlapping pairs; every other text as it is."""
     return text if text.isascii() else _UNSPACED.sub(lambda run: f" {_pairs(run[0])} ", text)
+
+
+def _years(text: str) -> str:
+    """The text with fiscal years as years: FY2017, FY 2017, FY17 and FY2017Q1 speak of 2017."""
+    return _FISCAL_YEAR.sub(lambda found: f"{found[1] or 20}{found[2]} ", text) if "FY" in text else text
 
 
 def _pairs(run: str) -> str:

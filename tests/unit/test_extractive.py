@@ -11,7 +11,7 @@ import pytest
 from app.answering import context
 from app.domain.answers import Candidate, Passage
 from app.inference.embedder import BatchingEmbedder
-from app.inference.extractive import candidates, compose, features, model, units
+from app.inference.extractive import candidates, compose, features, focus, model, units
 from app.inference.extractive.answerer import ExtractiveAnswerer
 from app.inference.extractive.units import Kind, Surroundings
 from app.inference.hashing_embedder import HashingEncoder, WordTokenizer
@@ -219,6 +219,27 @@ def test_odd_questions_give_numbers(embedder: BatchingEmbedder, question: str) -
     )
     assert draft.confidence == draft.confidence
     assert draft.candidates
+
+
+@pytest.mark.parametrize(
+    ("question", "core"),
+    [
+        ("When was it built?", "When was it built?"),
+        ("You are a banker. When was it built? Round your answer.", "When was it built?"),
+        ("Who built it? And when?", "Who built it? And when?"),
+        ("Tell me about the pier.", "Tell me about the pier."),
+        ("He asked (why?). Answer shortly.", "He asked (why?). Answer shortly."),
+        ("", ""),
+    ],
+)
+def test_what_is_said_around_a_question_is_not_asked(question: str, core: str) -> None:
+    assert focus.of(question) == core
+
+
+@pytest.mark.parametrize("said", ["FY2017", "FY 2017", "FY17", "2017"])
+def test_a_fiscal_year_is_a_year(said: str) -> None:
+    assert words.of(f"sales of {said}?").plain == ("sales", "of", "2017")
+    assert words.of("FY2017Q1").plain == ("2017", "q1")
 
 
 def test_the_weights_fit_the_features() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -50,11 +51,15 @@ async def metrics(
         call = await caller(request, credentials)
         await call.run(require_admin)
 
+    tasks = len(asyncio.all_tasks())
+
     def work() -> bytes:
         with house.services.database.read() as unit:
             items = unit.jobs.counts()
         index = house.services.index_size()
         compute = house.compute
-        return house.metrics.page(items=items, index=index, running=compute.running, waiting=compute.waiting)
+        return house.metrics.page(
+            items=items, index=index, running=compute.running, waiting=compute.waiting, tasks=tasks
+        )
 
     return Response(await house.compute.run(work), headers={"Content-Type": _METRICS_TYPE})

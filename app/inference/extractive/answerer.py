@@ -12,7 +12,7 @@ import numpy as np
 from app.domain.answers import Candidate, Context, Draft, Passage
 from app.domain.ports import Embedder
 from app.domain.vectors import Matrix, Vector
-from app.inference.extractive import candidates, compose, features, model, units
+from app.inference.extractive import candidates, compose, features, focus, model, units
 from app.inference.extractive.candidates import Asked, Sentence
 
 NAME = "extractive"
@@ -25,6 +25,7 @@ class ExtractiveAnswerer:
     def __init__(self, embedder: Embedder, *, fitted: model.Model | None = None) -> None:
         """Take the embedder that made the evidence's vectors; `fitted` replaces the weights of the package."""
         self._model = fitted or model.load()
+        self._embedder = embedder
         self._vectors = _Vectors(embedder)
 
     @property
@@ -39,7 +40,10 @@ class ExtractiveAnswerer:
 
     def draft(self, question: str, vector: Vector, context: Context) -> Draft:
         """The sentences that answer best, whatever the confidence is. See `app.domain.ports.Answerer`."""
-        measured = self.measure(question, vector, context.passages)
+        core = focus.of(question)
+        if core != question:
+            vector = self._embedder.embed_query(core)
+        measured = self.measure(core, vector, context.passages)
         if measured is None:
             return Draft(sentences=(), confidence=0.0, candidates=(), model=NAME)
         asked, pool, rows = measured

@@ -231,7 +231,7 @@ def _hang_up(service: Service, number: int) -> None:
     question = {"question": f"What is the secret word of note {number}?", "collections": [COLLECTION]}
     if number % 10 == 9:
         url = f"{service.url.replace('http', 'ws', 1)}/v1/ask"
-        opened = connect(url, additional_headers={"Authorization": f"Bearer {service.key}"}, proxy=None)
+        opened = connect(url, additional_headers={"Authorization": f"Bearer {service.key}"}, proxy=None, legacy=True)
         opened.send(json.dumps(question))
         if number % 20 == 9:
             opened.recv(timeout=30)

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from app import bootstrap
 from app.answering import retrieve
 from app.domain.answers import Question
-from app.inference.extractive import answerer, candidates, compose, features, model
+from app.inference.extractive import answerer, candidates, compose, doubts, features, model
 from app.settings import Settings
 from benchmarks import corpora, metrics, report
 from benchmarks.report import ROOT
@@ -36,6 +36,7 @@ Array = npt.NDArray[np.float64]
 WEIGHTS = ROOT / "app" / "inference" / "extractive" / "weights.json"
 _RANK_L2 = 2e-3
 _CONFIDENCE_L2 = 3e-3
+_CALIBRATION_PARTS = 5
 _ABSENT_WEIGHT = 0.5  # of a question on an absent topic: there is one for every other question
 _ABSENT_REFUSED = 0.945  # share of absent topics that the threshold is to refuse; the target is 0.93
 
@@ -48,8 +49,7 @@ class Case:
     kind: str  # answerable, near, absent
     asked: candidates.Asked
     rows: Array  # shape (candidates, WIDTH)
-    texts: tuple[str, ...]
-    places: tuple[tuple[int, int], ...]  # rank of the passage and place in it
+    gaps: Array  # shape (candidates, GAPS)
     holds: npt.NDArray[np.bool_]  # which candidates hold a gold answer
 
 
@@ -80,13 +80,37 @@ def main() -> None:
 def fit(cases: Sequence[Case]) -> model.Model:
     """Both models, and the threshold."""
     rank = _fit_rank([case for case in cases if case.kind == "answerable" and case.holds.any()])
-    summaries = np.array([model.summary(case.asked, case.rows, case.rows @ rank) for case in cases])
+    summaries = np.array([model.summary(case.asked, case.rows, case.gaps, case.rows @ rank) for case in cases])
     right = np.array([_right(case, rank) for case in cases], dtype=np.float64)
+    there = np.array([case.kind == "answerable" for case in cases], dtype=np.float64)
     weights = np.array([_ABSENT_WEIGHT if case.kind == "absent" else 1.0 for case in cases])
-    confidence, bias = _fit_logistic(summaries, right, weights)
+    # That an answer is right is half a matter of there being one: fitted on the mean of both, then calibrated for the first.
+    mixed = (right + there) / 2
+    found, shift = _fit_logistic(summaries, mixed, weights)
+    slope, offset = _calibrated(cases, summaries, mixed, right, weights)
+    confidence, bias = slope * found, offset + slope * shift
     fitted = model.Model(rank=rank, confidence=confidence, bias=bias, threshold=0.0)
     absent = [fitted.probability(row) for case, row in zip(cases, summaries, strict=True) if case.kind == "absent"]
     return dataclasses.replace(fitted, threshold=float(np.quantile(absent, _ABSENT_REFUSED)) if absent else 0.0)
+
+
+def _calibrated(
+    cases: Sequence[Case], summaries: Array, mixed: Array, right: Array, weights: Array
+) -> tuple[float, float]:
+    """Slope and offset that make the sums a probability of being right (Platt, 1999), where the evidence fits the question.
+
+    Fitted on sums that other articles gave: those of the articles that a model was fitted on are too far from 0.
+    """
+    articles = sorted({case.article for case in cases})
+    part = np.array([articles.index(case.article) % _CALIBRATION_PARTS for case in cases])
+    sums = np.zeros(len(cases))
+    for number in range(_CALIBRATION_PARTS):
+        others = part != number
+        found, shift = _fit_logistic(summaries[others], mixed[others], weights[others])
+        sums[~others] = summaries[~others] @ found + shift
+    fits = np.array([case.kind != "absent" for case in cases])
+    (slope,), offset = _fit_logistic(sums[fits][:, None], right[fits], weights[fits], penalty=0.0)
+    return float(slope), offset
 
 
 def judge(judged: Sequence[tuple[Case, model.Model]]) -> dict[str, float]:
@@ -97,7 +121,7 @@ def judge(judged: Sequence[tuple[Case, model.Model]]) -> dict[str, float]:
     stated: list[tuple[float, bool]] = []
     for case, fitted in judged:
         scores = fitted.scores(case.rows)
-        sure = fitted.probability(model.summary(case.asked, case.rows, scores))
+        sure = fitted.probability(model.summary(case.asked, case.rows, case.gaps, scores))
         confidence[case.kind].append(sure)
         passed[case.kind].append(sure >= fitted.threshold)
         order = np.argsort(-scores, kind="stable")
@@ -166,16 +190,16 @@ def _case(
     if measured is None:
         return []
     asked, pool, rows = measured
-    texts = tuple(each.text for each in pool)
-    holds = [kind == "answerable" and any(metrics.holds([text], each) for each in question.answers) for text in texts]
+    holds = [
+        kind == "answerable" and any(metrics.holds([each.text], gold) for gold in question.answers) for each in pool
+    ]
     return [
         Case(
             article=question.article,
             kind=kind,
             asked=asked,
             rows=rows,
-            texts=texts,
-            places=tuple((each.rank, each.place) for each in pool),
+            gaps=doubts.gaps(asked, pool),
             holds=np.array(holds),
         )
     ]
@@ -217,17 +241,18 @@ def _fit_rank(cases: Sequence[Case]) -> Array:
     return found
 
 
-def _fit_logistic(rows: Array, right: Array, weights: Array) -> tuple[Array, float]:
+def _fit_logistic(rows: Array, right: Array, weights: Array, *, penalty: float = _CONFIDENCE_L2) -> tuple[Array, float]:
+    """Weights and bias of a logistic regression; `right` in [0, 1]."""
     mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-6
     scaled = np.hstack([(rows - mean) / scale, np.ones((len(rows), 1))])
-    penalty = np.full(scaled.shape[1], _CONFIDENCE_L2)
-    penalty[-1] = 0.0
+    penalties = np.full(scaled.shape[1], penalty)
+    penalties[-1] = 0.0
     found = np.zeros(scaled.shape[1])
     for _ in range(30):  # Newton's method; the objective is convex
         stated = 1 / (1 + np.exp(-scaled @ found))
-        slope = scaled.T @ (weights * (stated - right)) / weights.sum() + 2 * penalty * found
+        slope = scaled.T @ (weights * (stated - right)) / weights.sum() + 2 * penalties * found
         curve = (scaled * (weights * stated * (1 - stated))[:, None]).T @ scaled / weights.sum()
-        step = np.linalg.solve(curve + np.diag(2 * penalty + 1e-9), slope)
+        step = np.linalg.solve(curve + np.diag(2 * penalties + 1e-9), slope)
         found -= step
         if np.abs(step).max() < 1e-8:
             break

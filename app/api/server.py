@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import threading
@@ -76,6 +77,14 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
 
+class _RefusedSockets(logging.Filter):
+    """Passes over uvicorn's complaint about a web socket that was refused with a whole response, which is no error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is kept."""
+        return record.getMessage() != "ASGI callable returned without completing handshake."
+
+
 class Server(uvicorn.Server):
     """Tells when it listens and when it stops; a signal ends it with code 0, a second one at once."""
 
@@ -114,6 +123,8 @@ class Server(uvicorn.Server):
 
 def config(app: Any, *, grace_seconds: float, max_message_bytes: int) -> uvicorn.Config:
     """How the application is served: no access log (ours is in the middleware), no `Server` header."""
+    complaints = logging.getLogger("uvicorn.error")
+    complaints.filters[:] = [_RefusedSockets()]
     return uvicorn.Config(
         app,
         http=Protocol,

@@ -11,7 +11,7 @@ class Observer(Protocol):
     """Takes notes for metrics and logs. Called from any thread; must be quick and must not raise."""
 
     def stage(self, name: str, seconds: float, units: int) -> None:
-        """A stage of work ended: load, chunk, embed, index, switch, search.embed, search.index, search.hydrate."""
+        """A stage of work ended: load, chunk, embed, index, switch; search.embed and others; ask.retrieve and others."""
         ...
 
     def item(self, kind: JobKind, state: JobState, code: str | None) -> None:

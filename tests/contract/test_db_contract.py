@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from app.db import migrate
 from app.db.unit_of_work import SqlDatabase, SqlWork
 from app.domain.access import EVERYONE, Key, Principal, Role, Workspace
+from app.domain.answers import Answer, AnswerSentence, AnswerStatus, Citation, Notice
 from app.domain.documents import Chunk, Collection, Deletion, Document, Fingerprints, Index, Version, VersionState
 from app.domain.errors import ConflictError, FolderNewerError, NotFoundError
 from app.domain.filters import Comparison, Filter, Group, Membership, Scalar, matches
@@ -1300,6 +1301,105 @@ def test_the_jobs_of_a_purged_document_are_for_those_who_could_read_it(database:
         assert work.jobs.visible(place.principal(role=ADMIN), job.id) == job
         for other in (place.principal(), place.principal("100x"), place.principal("board")):
             assert work.jobs.visible(other, job.id) is None
+
+
+def an_answer(place: Place, *cited: Document, created_at: dt.datetime = NOW) -> Answer:
+    """One sentence a document, "s1 s2 ...", each with one citation."""
+    sentences = tuple(
+        AnswerSentence(text=f"s{n}", start=3 * n - 3, end=3 * n - 1, citations=(n,), support=0.5)
+        for n in range(1, len(cited) + 1)
+    )
+    citations = tuple(
+        Citation(
+            n=n,
+            document_id=document.id,
+            version_id=new_id(),
+            chunk_id=new_id(),
+            external_id=document.external_id,
+            title=document.title,
+            page=n,
+            start=2**40,
+            end=2**40 + 2,
+            quote=f"s{n}",
+            score=0.25,
+        )
+        for n, document in enumerate(cited, 1)
+    )
+    return Answer(
+        id=new_id(),
+        workspace_id=place.workspace.id,
+        key_id=new_id(),
+        user="ann",
+        question="q?",
+        status=AnswerStatus.ANSWERED,
+        text=" ".join(each.text for each in sentences),
+        sentences=sentences,
+        citations=citations,
+        confidence=0.75,
+        route="extractive",
+        model="extractive",
+        degraded=False,
+        timings_ms={"guard": 0.25},
+        warnings=(Notice(code="language", message="m"),),
+        created_at=created_at,
+    )
+
+
+def test_an_answer_is_read_back_as_it_was_given(database: SqlDatabase, place: Place) -> None:
+    document, other = a_document(place, "a"), make_place(database, "other")
+    answer = an_answer(place, document)
+    with database.write() as work:
+        work.documents.add(document)
+        work.answers.add(answer)
+        work.commit()
+    with database.read() as work:
+        assert work.answers.get(place.workspace.id, answer.id) == answer
+        assert work.answers.get(other.workspace.id, answer.id) is None
+        assert work.answers.get(place.workspace.id, new_id()) is None
+
+
+def test_an_answer_forgets_what_it_has_of_documents_that_are_purged(database: SqlDatabase, place: Place) -> None:
+    kept, gone = a_document(place, "kept"), a_document(place, "gone")
+    both, only, none = an_answer(place, gone, kept, gone), an_answer(place, gone), an_answer(place, kept)
+    with database.write() as work:
+        work.documents.add_many([kept, gone])
+        for each in (both, only, none):
+            work.answers.add(each)
+        work.commit()
+    with database.write() as work:
+        work.documents.mark_deleted([gone.id], LATER)
+        assert work.answers.forget([gone.id]) == 2
+        assert work.answers.forget([gone.id, new_id()]) == 0
+        work.documents.remove(gone.id)
+        work.commit()
+    with database.read() as work:
+        found = {each.id: work.answers.get(place.workspace.id, each.id) for each in (both, only, none)}
+    rest, empty = found[both.id], found[only.id]
+    assert rest is not None
+    assert (rest.text, [each.n for each in rest.citations]) == ("s2", [2])
+    assert [(each.text, each.start, each.end) for each in rest.sentences] == [("s2", 0, 2)]
+    assert [each.code for each in rest.warnings] == ["language", "sources_deleted"]
+    assert empty is not None
+    assert (empty.text, empty.sentences, empty.citations) == ("", (), ())
+    assert found[none.id] == none
+
+
+def test_old_answers_are_pruned(database: SqlDatabase, place: Place) -> None:
+    document = a_document(place, "a")
+    old = [an_answer(place, document) for _ in range(3)]
+    new = an_answer(place, document, created_at=LATER)
+    with database.write() as work:
+        work.documents.add(document)
+        for each in (*old, new):
+            work.answers.add(each)
+        work.commit()
+    with database.write() as work:
+        assert work.answers.prune(created_before=LATER, limit=2) == 2
+        assert work.answers.prune(created_before=LATER, limit=2) == 1
+        work.commit()
+    with database.read() as work:
+        assert work.answers.get(place.workspace.id, old[0].id) is None
+        assert work.answers.get(place.workspace.id, new.id) == new
 
 
 def test_an_idempotency_key_is_taken_once(database: SqlDatabase, place: Place) -> None:

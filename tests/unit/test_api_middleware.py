@@ -67,7 +67,9 @@ def test_metrics_show_what_was_noted() -> None:
     metrics.request("GET", "/v1/documents", 200, 0.01)
     metrics.stage("embed", 0.5, 32)
     metrics.item(JobKind.INGEST, JobState.FAILED, "unreadable_document")
-    page = metrics.page(items={(JobKind.BATCH, JobState.QUEUED): 3}, index={"points": 7}, running=1, waiting=2, tasks=1).decode()
+    page = metrics.page(
+        items={(JobKind.BATCH, JobState.QUEUED): 3}, index={"points": 7}, running=1, waiting=2, tasks=1
+    ).decode()
     assert 'footnote_requests_total{method="GET",route="/v1/documents",status="200"} 1.0' in page
     assert 'footnote_stage_units_total{stage="embed"} 32.0' in page
     assert 'footnote_items_ended_total{code="unreadable_document",kind="ingest",state="failed"} 1.0' in page

@@ -81,6 +81,15 @@ def test_rows_of_a_table_are_units() -> None:
     ]
 
 
+def test_a_title_is_no_row_of_the_table_under_it() -> None:
+    assert kinds("## Allergens\n| food | nuts |\n| --- | --- |\n| Bun | no |") == [
+        (Kind.HEADING, "## Allergens"),
+        (Kind.ROW, "| food | nuts |"),
+        (Kind.RULE, "| --- | --- |"),
+        (Kind.ROW, "| Bun | no |"),
+    ]
+
+
 def test_items_of_a_list_are_units() -> None:
     assert [kind for kind, _ in kinds("Bring:\n- a coat\n- a lamp\n\nThen go.")] == [
         Kind.SENTENCE,
@@ -120,7 +129,7 @@ def test_a_sure_sentence_stands_alone() -> None:
 
 def test_open_questions_take_more_sentences_in_the_order_of_the_text() -> None:
     one = passage("Ann rows. Bob swims. Cid sails.")
-    ranked = (candidate(one, "Cid sails.", 0.4), candidate(one, "Ann rows.", 0.3), candidate(one, "Bob swims.", 0.05))
+    ranked = (candidate(one, "Cid sails.", 0.4), candidate(one, "Ann rows.", 0.3), candidate(one, "Bob swims.", 0.1))
     assert said(*ranked) == ["Ann rows.", "Cid sails."]
 
 

@@ -105,6 +105,22 @@ def test_a_question_overtakes_every_waiting_passage(model: GatedModel) -> None:
     assert [kind for kind, _ in model.batches][:3] == [Kind.PASSAGE, Kind.QUESTION, Kind.PASSAGE]
 
 
+def test_evidence_goes_behind_questions_and_before_passages(model: GatedModel) -> None:
+    batcher = Batcher(model.encode, dimensions=2)
+    first = busy(batcher, model)
+    waiting = []
+    for kind, number in ((Kind.PASSAGE, 5), (Kind.EVIDENCE, 1), (Kind.QUESTION, 1)):
+        waiting.append(Caller(functools.partial(batcher.run, kind, texts(*[250] * number))))
+        until_waiting(batcher, kind, number)
+
+    model.gate.set()
+    for caller in (first, *waiting):
+        assert caller.finish().error is None
+    batcher.close()
+
+    assert [kind for kind, _ in model.batches][:4] == [Kind.PASSAGE, Kind.QUESTION, Kind.EVIDENCE, Kind.PASSAGE]
+
+
 def test_with_a_lane_of_its_own_a_question_does_not_wait_for_a_running_batch(model: GatedModel) -> None:
     batcher = Batcher(model.encode, dimensions=2, question_lane=True)
     first = busy(batcher, model)

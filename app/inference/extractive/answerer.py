@@ -12,7 +12,7 @@ import numpy as np
 from app.domain.answers import Candidate, Context, Draft, Passage
 from app.domain.ports import Embedder
 from app.domain.vectors import Matrix, Vector
-from app.inference.extractive import candidates, compose, features, focus, model, units
+from app.inference.extractive import candidates, compose, doubts, features, focus, model, units
 from app.inference.extractive.candidates import Asked, Sentence
 
 NAME = "extractive"
@@ -48,7 +48,7 @@ class ExtractiveAnswerer:
             return Draft(sentences=(), confidence=0.0, candidates=(), model=NAME)
         asked, pool, rows = measured
         scores = self._model.scores(rows)
-        confidence = self._model.probability(model.summary(asked, rows, scores))
+        confidence = self._model.probability(model.summary(asked, rows, doubts.gaps(asked, pool), scores))
         share = model.shares(scores)
         ranked = tuple(
             Candidate(

@@ -13,7 +13,9 @@ import json
 import numpy as np
 import numpy.typing as npt
 
+from app.inference.extractive import doubts
 from app.inference.extractive.candidates import Asked
+from app.inference.extractive.doubts import Gaps
 from app.inference.extractive.features import NAMES, WIDTH, Features
 
 Scores = npt.NDArray[np.float64]  # shape (sentences,)
@@ -41,7 +43,7 @@ class Model:
         return float(1 / (1 + np.exp(-(summary @ self.confidence + self.bias))))
 
 
-def summary(asked: Asked, features: Features, scores: Scores) -> npt.NDArray[np.float64]:
+def summary(asked: Asked, features: Features, gaps: Gaps, scores: Scores) -> npt.NDArray[np.float64]:
     """What is known of all candidates together; shape (SUMMARY_WIDTH,)."""
     order = np.argsort(-scores, kind="stable")
     best, three = features[order[0]], features[order[:3]]
@@ -69,11 +71,15 @@ def summary(asked: Asked, features: Features, scores: Scores) -> npt.NDArray[np.
                 (1 - features[:, 0].max()) * number,
                 (1 - asked.known) * number,
             ],
+            gaps[order[0]],
+            doubts.manner(asked),
         ]
     )
 
 
-SUMMARY_WIDTH = WIDTH + _LEADING + (len(NAMES) - NAMES.index("soft_least")) + len(NAMES) + 12
+SUMMARY_WIDTH = (
+    WIDTH + _LEADING + (len(NAMES) - NAMES.index("soft_least")) + len(NAMES) + 12 + doubts.GAPS + doubts.MANNERS
+)
 
 
 def shares(scores: Scores) -> Scores:

@@ -67,31 +67,28 @@ def of(passage: Passage) -> list[Unit]:
 
 
 def _parts(text: str, start: int, end: int) -> Iterator[tuple[int, int, Kind]]:
-    """A span that ends with its stop, parted where its lines are no running text."""
+    """A span that ends with its stop, parted where its lines are no running text: spans run on from titles."""
     lines = [(low, high) for low, high in _lines(text, start, end) if low < high]
+    while lines and (mark := _mark(text, *lines[0])):
+        yield *lines.pop(0), mark
+    if not lines:
+        return
     rows = sum(_is_row(text[low:high]) for low, high in lines)
-    if rows * 2 > len(lines) or (rows and _is_row(text[slice(*lines[0])])):
-        for low, high in lines:
-            rule = _RULE.fullmatch(text, low, high)
-            yield low, high, Kind.RULE if rule else Kind.ROW
+    if rows * 2 > len(lines) or _is_row(text[slice(*lines[0])]):
+        yield from ((low, high, _mark(text, low, high) or Kind.ROW) for low, high in lines)
         return
-    first = start
-    for low, high in lines:  # titles and what is under them come first; the rest runs on
-        if _HEADING.match(text, low, high):
-            yield low, high, Kind.HEADING
-        elif len(lines) > 1 and _RULE.fullmatch(text, low, high):
-            yield low, high, Kind.RULE
-        else:
-            first = low
-            break
-        first = end
-    if first == end:
-        return
-    kind = Kind.ITEM if _ITEM.match(text, first, end) else Kind.SENTENCE
-    if end - first <= _LONG or len(lines) == 1:
-        yield first, end, kind
-        return
-    yield from ((low, high, Kind.SENTENCE) for low, high in _grouped([line for line in lines if line[0] >= first]))
+    first, last = lines[0][0], lines[-1][1]
+    if last - first > _LONG and len(lines) > 1:
+        yield from ((low, high, Kind.SENTENCE) for low, high in _grouped(lines))
+    else:
+        yield first, last, Kind.ITEM if _ITEM.match(text, first, last) else Kind.SENTENCE
+
+
+def _mark(text: str, start: int, end: int) -> Kind | None:
+    """What a line is that answers nothing."""
+    if _HEADING.match(text, start, end):
+        return Kind.HEADING
+    return Kind.RULE if _RULE.fullmatch(text, start, end) else None
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -261,14 +261,9 @@ def ingest(service: Service, folder: pathlib.Path, collection: str) -> None:
 def _halves(service: Service, work: pathlib.Path, names: Sequence[str]) -> dict[str, int]:
     """All articles in one collection, every second one in one of two others; gives which half holds each."""
     ingest(service, work / "squad", "squad")
-    half = {name: number % 2 for number, name in enumerate(names)}
+    half = corpora.halves(work / "squad", names)
     for number in (0, 1):
-        folder = work / f"half{number}"
-        folder.mkdir()
-        for name in names:
-            if half[name] == number:
-                (folder / name).write_bytes((work / "squad" / name).read_bytes())
-        ingest(service, folder, folder.name)
+        ingest(service, work / f"half{number}", f"half{number}")
     return half
 
 

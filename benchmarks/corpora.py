@@ -111,6 +111,16 @@ def squad_all(data: pathlib.Path, folder: pathlib.Path, *, articles: int | None 
     return questions
 
 
+def halves(folder: pathlib.Path, names: Sequence[str]) -> dict[str, int]:
+    """Copy every second article of a folder to `half0` and the others to `half1` beside it; gives which half has each."""
+    half = {name: number % 2 for number, name in enumerate(names)}
+    for number in (0, 1):
+        (folder.parent / f"half{number}").mkdir()
+    for name, number in half.items():
+        shutil.copyfile(folder / name, folder.parent / f"half{number}" / name)
+    return half
+
+
 def filings(data: pathlib.Path) -> list[FilingQuestion]:
     """The questions, in file order."""
     text = (data / "filings" / "questions.jsonl").read_text(encoding="utf-8")

@@ -160,16 +160,11 @@ def judge(judged: Sequence[tuple[Case, model.Model]]) -> dict[str, float]:
 def _cases(arguments: argparse.Namespace, work: pathlib.Path) -> list[Case]:
     questions = corpora.squad_all(arguments.data, work / "squad", articles=arguments.articles)
     names = sorted({question.article for question in questions})
-    half = {name: number % 2 for number, name in enumerate(names)}
+    half = corpora.halves(work / "squad", names)
     with serving(work / "data") as service:
         service.ingest(work / "squad", collection="squad")
         for number in (0, 1):
-            folder = work / f"half{number}"
-            folder.mkdir()
-            for name in names:
-                if half[name] == number:
-                    (folder / name).write_bytes((work / "squad" / name).read_bytes())
-            service.ingest(folder, collection=f"half{number}")
+            service.ingest(work / f"half{number}", collection=f"half{number}")
     services = bootstrap.build(Settings(data_dir=work / "data"))
     blank = model.Model(rank=np.zeros(0), confidence=np.zeros(0), bias=0.0, threshold=0.0)
     weigher = answerer.ExtractiveAnswerer(services.embedder, fitted=blank)

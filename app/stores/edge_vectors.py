@@ -43,7 +43,7 @@ from app.domain.errors import (
 )
 from app.domain.filters import Scalar
 from app.domain.vectors import Point, Rankings, Scored, Space, VectorQuery
-from app.stores import edge_facts
+from app.stores import edge_facts, facts
 
 DENSE, SPARSE = "dense", "sparse"
 SCOPE, VERSION, DOCUMENT = "scope", "version_id", "document_id"
@@ -70,7 +70,7 @@ class _Shard:
     dimensions: int
     writing: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     unflushed: int = 0  # points written since the last flush
-    known: edge_facts.KnownValues | None = None  # None until the first range filter asks for it
+    known: facts.KnownValues | None = None  # None until the first range filter asks for it
     written: int = 0  # writes since it was opened
     written_at: float = -math.inf  # when the last one was, on the monotonic clock
     sees_all: dict[tuple[str, ...], tuple[int, bool]] = dataclasses.field(default_factory=dict)  # by tags: at `written`
@@ -126,7 +126,7 @@ class EdgeVectorStore:
             self._look_for_room(self._room_bytes)
             with shard.writing, our_errors(space.name):
                 if shard.known is not None:  # before the points show, so that no range filter misses one
-                    shard.known.add({each for point in batch for each in edge_facts.facts(point.metadata)})
+                    shard.known.add({each for point in batch for each in facts.facts(point.metadata)})
                 shard.edge.update(qdrant_edge.UpdateOperation.upsert_points(made))
                 self._note_written(shard, len(batch))
 
@@ -142,11 +142,11 @@ class EdgeVectorStore:
     ) -> None:
         """Replace access list and metadata of a version's points; one call, so all at once."""
         shard = self._shard(space)
-        payload = {SCOPE: list(scope), edge_facts.FIELD: edge_facts.facts(metadata)}
+        payload = {SCOPE: list(scope), facts.FIELD: facts.facts(metadata)}
         self._look_for_room(FLOOR_BYTES)  # narrowing access must work on an almost full disk
         with shard.writing, our_errors(space.name):
             if shard.known is not None:
-                shard.known.add(payload[edge_facts.FIELD])
+                shard.known.add(payload[facts.FIELD])
             shard.edge.update(qdrant_edge.UpdateOperation.set_payload_by_filter(_of_versions([version_id]), payload))
             self._note_written(shard, 1)
 
@@ -284,7 +284,7 @@ class EdgeVectorStore:
         unfinished.mkdir()
         edge = qdrant_edge.EdgeShard.create(str(unfinished), layout(space.dimensions))
         kinds = qdrant_edge.PayloadSchemaType
-        for field, kind in ((SCOPE, kinds.Keyword), (VERSION, kinds.Uuid), (edge_facts.FIELD, kinds.Keyword)):
+        for field, kind in ((SCOPE, kinds.Keyword), (VERSION, kinds.Uuid), (facts.FIELD, kinds.Keyword)):
             edge.update(qdrant_edge.UpdateOperation.create_field_index(field, kind))
         edge.close()
         unfinished.rename(folder)
@@ -316,8 +316,8 @@ class EdgeVectorStore:
             return qdrant_edge.Filter(must=[qdrant_edge.HasIdCondition(set(query.only))])
         must: list[edge_facts.Condition] = []
         if query.filter is not None:
-            known = shard.known or edge_facts.KnownValues(())
-            if edge_facts.has_order(query.filter):
+            known = shard.known or facts.KnownValues(())
+            if facts.has_order(query.filter):
                 known = self._known_values(space, shard)
             must.append(edge_facts.compiled(query.filter, known))
         excluded = [str(version_id) for version_id in query.excluded_versions]
@@ -326,12 +326,12 @@ class EdgeVectorStore:
             return None
         return qdrant_edge.Filter(should=may_see, must=must or None, must_not=[hidden] if excluded else None)
 
-    def _known_values(self, space: Space, shard: _Shard) -> edge_facts.KnownValues:
+    def _known_values(self, space: Space, shard: _Shard) -> facts.KnownValues:
         """Every fact of the space: read once, under the lock of writers, then kept up by them."""
         if shard.known is None:
             with shard.writing, our_errors(space.name):
                 if shard.known is None:
-                    shard.known = edge_facts.KnownValues(_all_facts(shard.edge))
+                    shard.known = facts.KnownValues(_all_facts(shard.edge))
         return shard.known
 
     def _note_written(self, shard: _Shard, points: int) -> None:
@@ -436,7 +436,7 @@ def _edge_point(point: Point) -> qdrant_edge.Point:
         SCOPE: list(point.scope),
         VERSION: str(point.version_id),
         DOCUMENT: str(point.document_id),
-        edge_facts.FIELD: edge_facts.facts(point.metadata),
+        facts.FIELD: facts.facts(point.metadata),
     }
     return qdrant_edge.Point(point.chunk_id, {DENSE: point.dense.tolist(), SPARSE: terms}, payload)
 
@@ -458,7 +458,7 @@ def _all_facts(edge: qdrant_edge.EdgeShard) -> list[str]:
     """The distinct facts of a shard; 0.7 s for 20,000 of them on 100,000 points."""
     limit = 100_000
     while True:
-        found = edge.facet(qdrant_edge.FacetRequest(edge_facts.FIELD, limit=limit, exact=True))
+        found = edge.facet(qdrant_edge.FacetRequest(facts.FIELD, limit=limit, exact=True))
         if len(found) < limit:
             return [hit.value for hit in found]
         limit *= 8

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import threading
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from qdrant_client import QdrantClient
 
 from app.domain.access import ADMINS, EVERYONE, scope
 from app.domain.errors import FingerprintMismatchError, TransientError
@@ -19,7 +23,9 @@ from app.domain.filters import Comparison, Filter, Scalar
 from app.domain.ports import VectorStore
 from app.domain.vectors import Point, Rankings, Space, Sparse, Vector, VectorQuery
 from app.stores.edge_vectors import EdgeVectorStore
+from app.stores.qdrant_vectors import QdrantVectorStore
 from tests.contract import filter_cases
+from tests.contract.test_qdrant_wire import wire
 
 SPACE = Space(name="contract", dimensions=4)
 INDEX = uuid.UUID(int=1)
@@ -36,7 +42,62 @@ def edge(folder: pathlib.Path) -> Iterator[VectorStore]:
     store.close()
 
 
-STORES: Mapping[str, Callable[[pathlib.Path], contextlib.AbstractContextManager[VectorStore]]] = {"edge": edge}
+class Locked:
+    """A store whose calls go one after the other: the client's local mode is not safe to call from several threads."""
+
+    def __init__(self, inner: VectorStore) -> None:
+        self._inner, self._lock = inner, threading.RLock()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            with self._lock:
+                found = method(*arguments, **named)
+                return iter(list(found)) if name == "points" else found
+
+        return call
+
+
+@contextlib.contextmanager
+def local(_: pathlib.Path) -> Iterator[VectorStore]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Payload indexes have no effect|Local mode performs")
+        store: Any = Locked(QdrantVectorStore(QdrantClient(":memory:"), exact=True))
+        yield store
+        store.close()
+
+
+@contextlib.contextmanager
+def over_the_wire(folder: pathlib.Path) -> Iterator[VectorStore]:
+    """The stand-in of tests/services, in a process of its own."""
+    with wire(folder / "wire") as url:
+        store = QdrantVectorStore(QdrantClient(url=url, timeout=30, check_compatibility=False), exact=True)
+        yield store
+        store.close()
+
+
+@contextlib.contextmanager
+def server(_: pathlib.Path) -> Iterator[VectorStore]:
+    """A real one, where there is one."""
+    if not (url := os.environ.get("FOOTNOTE_TEST_QDRANT_URL")):
+        pytest.skip("FOOTNOTE_TEST_QDRANT_URL names no server")
+    client = QdrantClient(url=url, timeout=30, api_key=os.environ.get("FOOTNOTE_TEST_QDRANT_API_KEY"))
+    prefix = f"footnote-test-{uuid.uuid4().hex[:8]}-"
+    store = QdrantVectorStore(client, prefix=prefix, exact=True)
+    yield store
+    for each in client.get_collections().collections:
+        if each.name.startswith(prefix):
+            client.delete_collection(each.name)
+    store.close()
+
+
+STORES: Mapping[str, Callable[[pathlib.Path], contextlib.AbstractContextManager[VectorStore]]] = {
+    "edge": edge,
+    "qdrant-local": local,
+    "qdrant-wire": over_the_wire,
+    "qdrant-server": server,
+}
 
 
 @pytest.fixture(params=STORES)

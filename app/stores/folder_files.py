@@ -12,7 +12,6 @@ import ctypes
 import errno
 import os
 import pathlib
-import re
 import secrets
 import shutil
 import time
@@ -27,9 +26,9 @@ from app.domain.errors import (
     StorageFullError,
     TransientError,
 )
+from app.stores import file_keys
 
 STAGING = "staging"
-KEY = re.compile(r"[a-z0-9_-]+(?:/[a-z0-9_-]+)*", re.ASCII)
 # From this many contents on, two syncs of the whole file system replace one sync a file and one a folder. Measured on a
 # virtual disk with 256 contents of 2 kB in 16 folders: 0.18 s against 0.6 to 0.8 s; threads bring the latter to 0.4 s.
 SYNC_TOGETHER = 16
@@ -176,8 +175,8 @@ class FolderFileStore:
             return shutil.disk_usage(self._folder).free
 
     def _path(self, key: str) -> pathlib.Path:
-        if not KEY.fullmatch(key) or key.split("/", 1)[0] == STAGING:
-            raise BadNameError(f"{key!r:.100} is not a key: lower-case letters, digits, - and _, parted by /")
+        if file_keys.checked(key).split("/", 1)[0] == STAGING:
+            raise BadNameError(f"{key!r:.100} is not a key: {STAGING} is where uploads wait")
         return self._folder / key
 
     def _make_folder(self, folder: pathlib.Path) -> None:

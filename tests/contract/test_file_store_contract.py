@@ -4,20 +4,45 @@ from __future__ import annotations
 
 import pathlib
 import threading
-from collections.abc import Callable, Mapping
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+from moto.server import ThreadedMotoServer
 
-from app.domain.errors import BadNameError, NotFoundError
+from app.domain.errors import BadNameError, NotFoundError, TransientError
 from app.domain.ports import FileStore
 from app.stores.folder_files import FolderFileStore
+from app.stores.s3_files import Bucket, S3FileStore
 
-STORES: Mapping[str, Callable[[pathlib.Path], FileStore]] = {"folder": lambda path: FolderFileStore(path / "files")}
+STORES: Mapping[str, Callable[[pathlib.Path, str], FileStore]] = {
+    "folder": lambda path, _: FolderFileStore(path / "files"),
+    "s3": lambda _, url: S3FileStore(bucket(url)),
+    "s3-prefix": lambda _, url: S3FileStore(bucket(url, prefix="ours/")),
+}
+
+
+def bucket(url: str, *, prefix: str = "") -> Bucket:
+    name = f"b-{uuid.uuid4().hex}"
+    return Bucket(name=name, endpoint=url, access_key="test", secret_key="test", prefix=prefix)  # noqa: S106 - a test's
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """The address of moto's server, in this process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+        server.stop()
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> FileStore:
-    return STORES[request.param](tmp_path)
+def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path, s3: str) -> FileStore:
+    return STORES[request.param](tmp_path, s3)
 
 
 def read(store: FileStore, key: str) -> bytes:
@@ -155,3 +180,10 @@ def test_readers_see_the_old_content_or_the_new(store: FileStore) -> None:
 
     assert seen
     assert set(seen) <= set(contents)
+
+
+def test_a_store_that_does_not_answer_is_a_transient_error() -> None:
+    gone = Bucket(name="b", endpoint="http://127.0.0.1:9", access_key="x", secret_key="x")  # noqa: S106 - a test's
+    with pytest.raises(TransientError) as raised:
+        S3FileStore(gone)
+    assert raised.value.code == "files_unavailable"

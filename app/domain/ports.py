@@ -69,6 +69,10 @@ class FileStore(Protocol):
         """The room left; None where the store can't know."""
         ...
 
+    def ping(self) -> None:
+        """Raise where the store does not answer."""
+        ...
+
 
 class Tokenizer(Protocol):
     """The embedder's own way of cutting text into tokens."""
@@ -185,6 +189,10 @@ class VectorStore(Protocol):
         """(chunk id, version id) of every point, in no stated order."""
         ...
 
+    def disk_bytes(self, space: Space) -> int | None:
+        """What the space takes on a disk; None where the store can't know."""
+        ...
+
     def flush(self) -> None:
         """Make what was written cheap to open again; nothing is lost without it."""
         ...
@@ -242,6 +250,10 @@ class JobQueue(Protocol):
 
     def start(self) -> None:
         """Begin to work."""
+        ...
+
+    def trouble(self) -> str | None:
+        """What is wrong with it, for a person; None where nothing is."""
         ...
 
     def stop(self, *, grace_seconds: float) -> None:

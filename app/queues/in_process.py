@@ -93,9 +93,9 @@ class InProcessQueue:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def alive(self) -> bool:
-        """Whether every thread that was started still runs."""
-        return all(thread.is_alive() for thread in self._threads)
+    def trouble(self) -> str | None:
+        """Whether a thread that was started runs no more."""
+        return None if all(thread.is_alive() for thread in self._threads) else "a worker thread has ended"
 
     def _spawn(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=f"footnote-{name}", daemon=True)

@@ -174,6 +174,11 @@ class FolderFileStore:
         with our_errors(self._folder):
             return shutil.disk_usage(self._folder).free
 
+    def ping(self) -> None:
+        """Raise where the folder is gone."""
+        with our_errors(self._folder):
+            self._staging.stat()
+
     def _path(self, key: str) -> pathlib.Path:
         if file_keys.checked(key).split("/", 1)[0] == STAGING:
             raise BadNameError(f"{key!r:.100} is not a key: {STAGING} is where uploads wait")

@@ -188,6 +188,11 @@ class QdrantVectorStore:
             if offset is None:
                 return
 
+    def disk_bytes(self, space: Space) -> int | None:
+        """None: a server does not tell."""
+        del space
+        return None
+
     def flush(self) -> None:
         """Nothing: a server keeps what it acknowledged."""
 

@@ -1,0 +1,284 @@
+"""Settings -> Services: the one place that branches on the mode and imports adapters."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import pathlib
+import random
+import socket
+import uuid
+from collections.abc import Sequence
+
+import structlog
+
+from app.answering.answer import Ask
+from app.answering.answers import Answers
+from app.answering.search import Search
+from app.bootstrap import embedded
+from app.bootstrap.embedded import restore
+from app.bootstrap.parts import INGEST, KINDS, UPKEEP, Parts
+from app.bootstrap.services import ADMIN_KEY_FILE, Services
+from app.db.unit_of_work import SqlDatabase
+from app.documents.add import AddDocuments
+from app.documents.catalogue import Catalogue
+from app.documents.collections import Collections
+from app.documents.jobs import JobDesk
+from app.documents.purge import Purge
+from app.documents.refresh import Refresh
+from app.documents.remove import RemoveDocuments
+from app.documents.uploads import Staged
+from app.domain.access import Role, Workspace
+from app.domain.documents import Fingerprints
+from app.domain.events import Observer, Silent
+from app.domain.ids import new_id
+from app.domain.jobs import Item, JobKind
+from app.domain.ports import Clock
+from app.domain.retry import RetryPolicy
+from app.domain.vectors import Space
+from app.gateway.keys import DEFAULT_WORKSPACE, KeyRequest, Keys, new_key
+from app.gateway.workspaces import Workspaces
+from app.inference.extractive.answerer import ExtractiveAnswerer
+from app.queues.in_process import Lane, Round
+from app.settings import Settings
+from app.stores.bm25_sparse import Bm25SparseEncoder
+from ingestion.chunk.chunker import Chunker
+from ingestion.load import registry
+from ingestion.load.assembly import Limits
+from ingestion.load.isolated import IsolatedLoader
+from ingestion.pipeline import Pipeline
+from ingestion.run_job import JobRunner
+
+__all__ = ["ADMIN_KEY_FILE", "DEFAULT_COLLECTION", "Services", "SystemClock", "build", "restore"]
+
+DEFAULT_COLLECTION = "default"
+_SWEEP_SECONDS = 5.0
+_HOUSEKEEPING_SECONDS = 600.0
+_PRUNE_JOBS = 1000
+_PRUNE_ANSWERS = 5000
+_log = structlog.get_logger("footnote")
+
+
+class SystemClock:
+    """The machine's time."""
+
+    def now(self) -> dt.datetime:
+        """See Clock."""
+        return dt.datetime.now(dt.UTC)
+
+
+def build(settings: Settings, *, observer: Observer | None = None, clock: Clock | None = None) -> Services:
+    """Open everything, and make the default workspace where it is missing. Nothing runs before `Services.start`.
+
+    Raises:
+        FolderInUseError, FolderNewerError, ConfigurationError: the message says what to do.
+    """
+    observer = observer or Silent()
+    clock = clock or SystemClock()
+    with contextlib.ExitStack() as undo:
+        parts = embedded.open_parts(settings, clock, undo)
+        services = _joined(settings, parts, observer, clock, undo)
+        undo.pop_all()
+    return services
+
+
+def _joined(settings: Settings, parts: Parts, observer: Observer, clock: Clock, undo: contextlib.ExitStack) -> Services:
+    """Join everything; what was opened here is closed again by `undo`."""
+    database, files, vectors, embedder = parts.database, parts.files, parts.vectors, parts.embedder
+    sparse = Bm25SparseEncoder()
+    chunker = Chunker(embedder.tokenizer)
+    loader = IsolatedLoader(
+        processes=settings.loader_processes,
+        deadline_seconds=settings.load_deadline_seconds,
+        memory_bytes=settings.loader_memory_bytes,
+        limits=Limits(
+            max_text_chars=settings.max_text_chars, max_pages=settings.max_pages, max_cells=settings.max_cells
+        ),
+    )
+    undo.callback(loader.close)
+    fingerprints = Fingerprints(chunker=chunker.fingerprint, dense=embedder.fingerprint, sparse=sparse.fingerprint)
+    collections = Collections(database=database, clock=clock, fingerprints=fingerprints, dimensions=embedder.dimensions)
+    vectors.ensure(Space(name=fingerprints.space, dimensions=embedder.dimensions))
+    pipeline = Pipeline(
+        database=database,
+        files=files,
+        vectors=vectors,
+        embedder=embedder,
+        sparse=sparse,
+        loader=loader,
+        chunker=chunker,
+        clock=clock,
+        observer=observer,
+    )
+    purge = Purge(
+        database=database,
+        vectors=vectors,
+        files=files,
+        clock=clock,
+        lease_seconds=settings.lease_seconds,
+        kept_versions=settings.kept_versions,
+    )
+    refresh = Refresh(database=database, vectors=vectors, clock=clock)
+    runner = _runner(settings, database, pipeline, purge, refresh, clock, observer)
+    started_at = clock.now()
+    lanes = _lanes(settings)
+    rounds = _rounds(settings, runner, purge, database, clock, started_at)
+    queue = parts.queue_of(runner, lanes, rounds)
+    search = Search(
+        database=database,
+        embedder=embedder,
+        sparse=sparse,
+        vectors=vectors,
+        max_query_chars=settings.max_query_chars,
+    )
+    return Services(
+        settings=settings,
+        clock=clock,
+        observer=observer,
+        parts=parts,
+        sparse=sparse,
+        queue=queue,
+        lanes=lanes,
+        rounds=rounds,
+        runner=runner,
+        purge=purge,
+        loader=loader,
+        keys=Keys(database=database, clock=clock),
+        workspaces=Workspaces(database=database, clock=clock),
+        collections=collections,
+        add=AddDocuments(
+            database=database,
+            files=files,
+            queue=queue,
+            clock=clock,
+            refresh=refresh,
+            loader_fingerprint=registry.FINGERPRINT,
+            sniff=_sniff,
+        ),
+        remove=RemoveDocuments(database=database, queue=queue, clock=clock),
+        catalogue=Catalogue(
+            database=database,
+            files=files,
+            queue=queue,
+            clock=clock,
+            refresh=refresh,
+            max_text_chars=settings.max_slice_chars,
+        ),
+        jobs=JobDesk(database=database, queue=queue, clock=clock),
+        search=search,
+        ask=Ask(
+            database=database,
+            search=search,
+            tokenizer=embedder.tokenizer,
+            reranker=None,
+            extractive=ExtractiveAnswerer(embedder),
+            clock=clock,
+            max_query_chars=settings.max_query_chars,
+            context_tokens=settings.context_tokens,
+        ),
+        answers=Answers(database=database),
+        first_start=_first_start(settings, database, collections, clock),
+        started_at=started_at,
+    )
+
+
+def _runner(
+    settings: Settings,
+    database: SqlDatabase,
+    pipeline: Pipeline,
+    purge: Purge,
+    refresh: Refresh,
+    clock: Clock,
+    observer: Observer,
+) -> JobRunner:
+    return JobRunner(
+        database=database,
+        runs={
+            JobKind.INGEST: pipeline,
+            JobKind.BATCH: pipeline,
+            JobKind.PURGE: purge,
+            JobKind.REFRESH: refresh,
+        },
+        clock=clock,
+        policy=RetryPolicy(attempts=settings.max_attempts),
+        max_losses=settings.max_losses,
+        lease_seconds=settings.lease_seconds,
+        owner=f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}",
+        observer=observer,
+        unexpected=_record_unexpected,
+        rng=random.Random(),  # noqa: S311 - spreads retries, guards nothing
+    )
+
+
+def _lanes(settings: Settings) -> list[Lane]:
+    return [
+        Lane(name=INGEST, kinds=KINDS[INGEST], threads=settings.ingest_workers),
+        Lane(name=UPKEEP, kinds=KINDS[UPKEEP], threads=1),
+    ]
+
+
+def _rounds(
+    settings: Settings,
+    runner: JobRunner,
+    purge: Purge,
+    database: SqlDatabase,
+    clock: Clock,
+    started_at: dt.datetime,
+) -> list[Round]:
+    def housekeeping() -> None:
+        now = clock.now()
+        with database.write() as work:
+            retained = dt.timedelta(days=settings.job_retention_days)
+            work.jobs.prune(finished_before=now - retained, limit=_PRUNE_JOBS)
+            work.idempotency.prune(now - dt.timedelta(hours=settings.idempotency_hours))
+            kept = dt.timedelta(days=settings.answer_retention_days)
+            work.answers.prune(created_before=now - kept, limit=_PRUNE_ANSWERS)
+            work.commit()
+        purge.sweep_orphans(started_at=started_at)
+
+    return [
+        Round(name="heartbeat", every_seconds=settings.lease_seconds / 3, call=runner.heartbeat),
+        Round(name="sweep", every_seconds=_SWEEP_SECONDS, call=runner.sweep),
+        Round(name="purge", every_seconds=_SWEEP_SECONDS, call=purge.sweep),
+        Round(name="housekeeping", every_seconds=_HOUSEKEEPING_SECONDS, call=housekeeping),
+    ]
+
+
+def _sniff(staged: Staged, filename: str, media_type: str | None) -> str:
+    return registry.sniff(staged.path, filename=filename, media_type=media_type).media_type
+
+
+def _record_unexpected(error: BaseException, items: Sequence[Item]) -> None:
+    _log.error("unexpected_error", jobs=sorted({str(item.job_id) for item in items}), exc_info=error)
+
+
+def _first_start(settings: Settings, database: SqlDatabase, collections: Collections, clock: Clock) -> bool:
+    """Make the default workspace, its collection and its admin key where they are missing; True if the first was."""
+    path = settings.data_dir / ADMIN_KEY_FILE
+    with database.read() as work:
+        workspace = work.workspaces.by_name(DEFAULT_WORKSPACE)
+    if workspace is not None and path.exists():
+        return False
+    now = clock.now()
+    with database.write() as work:
+        if first := workspace is None:
+            workspace = Workspace(id=new_id(), name=DEFAULT_WORKSPACE, created_at=now)
+            work.workspaces.add(workspace)
+            work.collections.add(*collections.fresh(workspace.id, DEFAULT_COLLECTION))
+        key, secret = new_key(workspace.id, KeyRequest(name="admin", role=Role.ADMIN), now)
+        work.keys.add(key)
+        _write_secret(path, secret)  # before the commit: a key without its file could never be used
+        work.commit()
+    return first
+
+
+def _write_secret(path: pathlib.Path, secret: str) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(secret + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)

@@ -74,6 +74,29 @@ class Settings(BaseSettings):
     embedder_threads: int | None = Field(None, ge=1, description="threads of the embedder; all cores by default")
     allow_downloads: bool = Field(default=False, description="may models be fetched from a hub?")
 
+    # Production mode: all of these, or none
+    database_url: str | None = Field(None, description="PostgreSQL, as postgresql+psycopg://user@host/name")
+    qdrant_url: str | None = Field(None, description="the Qdrant server")
+    broker_url: str | None = Field(None, description="RabbitMQ (amqp://) or Redis (redis://), for Celery")
+    s3_bucket: str | None = Field(None, description="bucket of originals and texts; or FOOTNOTE_FILES_DIR")
+    files_dir: pathlib.Path | None = Field(None, description="a folder that all processes share, in place of a bucket")
+    # and what goes with them
+    qdrant_api_key: str | None = Field(None, description="key of the Qdrant server")
+    qdrant_grpc: bool = Field(default=False, description="speak gRPC with it instead of REST")
+    qdrant_timeout_seconds: int = Field(30, ge=1, description="longest wait for one of its answers")
+    qdrant_prefix: str = Field("footnote-", description="before the names of its collections")
+    qdrant_shards: int | None = Field(None, ge=1, description="shards of a collection that is made")
+    qdrant_replicas: int | None = Field(None, ge=1, description="replicas of a collection that is made")
+    qdrant_write_consistency: int | None = Field(None, ge=1, description="replicas that a write waits for")
+    qdrant_on_disk: bool = Field(default=False, description="vectors of a collection that is made, on disk")
+    qdrant_exact: bool = Field(default=False, description="look at every vector instead of walking the graph")
+    queue_prefix: str = Field("footnote", description="before the names of the broker's queues")
+    s3_endpoint: str | None = Field(None, description="URL of an S3-compatible store; AWS where it is left out")
+    s3_region: str | None = Field(None, description="its region")
+    s3_access_key: str | None = Field(None, description="its access key; else as boto3 finds one")
+    s3_secret_key: str | None = Field(None, description="its secret key")
+    s3_prefix: str = Field("", description="before the keys of contents")
+
     # Manners
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     log_format: Literal["auto", "json", "text"] = Field(
@@ -87,6 +110,38 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @property
+    def production(self) -> bool:
+        """Whether one of the settings of production mode is made."""
+        chosen = (self.database_url, self.qdrant_url, self.broker_url, self.s3_bucket, self.files_dir)
+        return any(each is not None for each in chosen)
+
+    def require_whole_mode(self) -> None:
+        """Raise ConfigurationError where production mode is half set; the message names what is missing."""
+        if not self.production:
+            return
+        missing = [
+            name
+            for name, value in (
+                ("FOOTNOTE_DATABASE_URL", self.database_url),
+                ("FOOTNOTE_QDRANT_URL", self.qdrant_url),
+                ("FOOTNOTE_BROKER_URL", self.broker_url),
+                ("FOOTNOTE_S3_BUCKET or FOOTNOTE_FILES_DIR", self.s3_bucket or self.files_dir),
+            )
+            if value is None
+        ]
+        if missing:
+            raise ConfigurationError(
+                f"production mode is half set: {', '.join(missing)} missing; set all of them, or none for the embedded mode",
+                code="half_set",
+            )
+        if not str(self.database_url).startswith("postgresql"):
+            raise ConfigurationError(
+                "production mode takes PostgreSQL: FOOTNOTE_DATABASE_URL=postgresql+psycopg://...", code="half_set"
+            )
+        if not str(self.broker_url).startswith(("amqp://", "amqps://", "redis://", "rediss://")):
+            raise ConfigurationError("FOOTNOTE_BROKER_URL begins with amqp:// or redis://", code="half_set")
 
 
 def load() -> Settings:

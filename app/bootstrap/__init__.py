@@ -31,6 +31,7 @@ from app.documents.remove import RemoveDocuments
 from app.documents.uploads import Staged
 from app.domain.access import Role, Workspace
 from app.domain.documents import Fingerprints
+from app.domain.errors import ConfigurationError
 from app.domain.events import Observer, Silent
 from app.domain.ids import new_id
 from app.domain.jobs import Item, JobKind
@@ -50,7 +51,7 @@ from ingestion.load.isolated import IsolatedLoader
 from ingestion.pipeline import Pipeline
 from ingestion.run_job import JobRunner
 
-__all__ = ["ADMIN_KEY_FILE", "DEFAULT_COLLECTION", "Services", "SystemClock", "build", "restore"]
+__all__ = ["ADMIN_KEY_FILE", "DEFAULT_COLLECTION", "Services", "SystemClock", "build", "migrate", "restore"]
 
 DEFAULT_COLLECTION = "default"
 _SWEEP_SECONDS = 5.0
@@ -68,22 +69,83 @@ class SystemClock:
         return dt.datetime.now(dt.UTC)
 
 
-def build(settings: Settings, *, observer: Observer | None = None, clock: Clock | None = None) -> Services:
-    """Open everything, and make the default workspace where it is missing. Nothing runs before `Services.start`.
+def build(
+    settings: Settings, *, observer: Observer | None = None, clock: Clock | None = None, founds: bool = False
+) -> Services:
+    """Open everything. Nothing runs before `Services.start`.
+
+    Args:
+        settings: of this process.
+        observer: takes notes.
+        clock: the time.
+        founds: make the default workspace and its admin key where they are missing; the embedded mode always does.
 
     Raises:
         FolderInUseError, FolderNewerError, ConfigurationError: the message says what to do.
     """
     observer = observer or Silent()
     clock = clock or SystemClock()
+    settings.require_whole_mode()
     with contextlib.ExitStack() as undo:
-        parts = embedded.open_parts(settings, clock, undo)
-        services = _joined(settings, parts, observer, clock, undo)
+        parts = _opened(settings, clock, undo)
+        services = _joined(settings, parts, observer, clock, undo, founds=founds or parts.alone)
         undo.pop_all()
     return services
 
 
-def _joined(settings: Settings, parts: Parts, observer: Observer, clock: Clock, undo: contextlib.ExitStack) -> Services:
+def migrate(settings: Settings, *, check: bool) -> dict[str, str | None]:
+    """Bring the database of production mode to the form that this code knows, and found what every start needs.
+
+    Args:
+        settings: of this process.
+        check: change nothing; tell where the database is.
+
+    Returns:
+        `revision` of the database, `newest` that this code knows, `admin_key` that was made just now, if one was.
+
+    Raises:
+        ConfigurationError: not production mode, which migrates at its start; or half set.
+        FolderNewerError: the database was written by a newer version.
+    """
+    settings.require_whole_mode()
+    if not settings.production:
+        raise ConfigurationError("the embedded mode migrates when it starts: there is nothing to do", code="embedded")
+    from app.bootstrap import production  # noqa: PLC0415 - its packages are installed where they are used
+
+    database = production.database_of(settings)
+    with contextlib.closing(database):
+        if not check:
+            database.migrate()
+        revision, newest = database.revisions()
+    made = None
+    if not check:
+        services = build(settings, founds=True)
+        made = str(services.admin_key_path) if services.first_start else None
+        services.stop()
+    return {"revision": revision, "newest": newest, "admin_key": made}
+
+
+def _opened(settings: Settings, clock: Clock, undo: contextlib.ExitStack) -> Parts:
+    if not settings.production:
+        return embedded.open_parts(settings, clock, undo)
+    try:
+        from app.bootstrap import production  # noqa: PLC0415 - its packages are installed where they are used
+    except ImportError as error:
+        raise ConfigurationError(
+            f"production mode needs the extra `production`, which is not installed: {error}", code="not_installed"
+        ) from error
+    return production.open_parts(settings, undo)
+
+
+def _joined(
+    settings: Settings,
+    parts: Parts,
+    observer: Observer,
+    clock: Clock,
+    undo: contextlib.ExitStack,
+    *,
+    founds: bool,
+) -> Services:
     """Join everything; what was opened here is closed again by `undo`."""
     database, files, vectors, embedder = parts.database, parts.files, parts.vectors, parts.embedder
     sparse = Bm25SparseEncoder()
@@ -99,7 +161,8 @@ def _joined(settings: Settings, parts: Parts, observer: Observer, clock: Clock, 
     undo.callback(loader.close)
     fingerprints = Fingerprints(chunker=chunker.fingerprint, dense=embedder.fingerprint, sparse=sparse.fingerprint)
     collections = Collections(database=database, clock=clock, fingerprints=fingerprints, dimensions=embedder.dimensions)
-    vectors.ensure(Space(name=fingerprints.space, dimensions=embedder.dimensions))
+    if parts.alone:  # a server may be down in this moment: the first call makes what is missing
+        vectors.ensure(Space(name=fingerprints.space, dimensions=embedder.dimensions))
     pipeline = Pipeline(
         database=database,
         files=files,
@@ -178,7 +241,7 @@ def _joined(settings: Settings, parts: Parts, observer: Observer, clock: Clock, 
             context_tokens=settings.context_tokens,
         ),
         answers=Answers(database=database),
-        first_start=_first_start(settings, database, collections, clock),
+        first_start=founds and _first_start(settings, database, collections, clock),
         started_at=started_at,
     )
 

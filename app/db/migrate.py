@@ -8,10 +8,11 @@ import sqlalchemy as sa
 
 import migrations
 from app.db.tables import metadata
-from app.domain.errors import FolderNewerError
+from app.domain.errors import ConfigurationError, FolderNewerError
 
 FOLDER = pathlib.Path(migrations.__file__).parent
 REVISIONS = tuple(sorted(path.name.split("_")[0] for path in (FOLDER / "versions").glob("[0-9]*_*.py")))
+_LOCK = 0x466F6F746E6F7465  # of PostgreSQL, held while tables change: "Footnote"
 _VERSION = sa.table("alembic_version", sa.column("version_num"))
 
 
@@ -22,15 +23,38 @@ def upgrade(engine: sa.Engine) -> None:
         FolderNewerError: the database has a revision that this code does not know.
     """
     with engine.connect() as connection, connection.begin():
-        now = revision(connection)
-        if now == REVISIONS[-1]:
-            return
-        if now is not None and now not in REVISIONS:
-            raise FolderNewerError(
-                f"the database is at revision {now}, this version of Footnote knows {REVISIONS[-1]}: "
-                "it was written by a newer version, use that"
+        if connection.dialect.name == "postgresql":  # two that migrate at once do so one after the other
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        if _known(connection) != REVISIONS[-1]:
+            _run(connection)
+
+
+def revisions(engine: sa.Engine) -> tuple[str | None, str]:
+    """The revision that the database is at, and the newest that this code knows. Raises FolderNewerError."""
+    with engine.connect() as connection:
+        return _known(connection), REVISIONS[-1]
+
+
+def require_newest(engine: sa.Engine) -> None:
+    """Raise ConfigurationError where the tables are older than the code, FolderNewerError where they are newer."""
+    with engine.connect() as connection:
+        if (now := _known(connection)) != REVISIONS[-1]:
+            raise ConfigurationError(
+                f"the database is at revision {now or 'none'}, this version of Footnote needs {REVISIONS[-1]}: "
+                "run `footnote migrate`",
+                code="not_migrated",
             )
-        _run(connection)
+
+
+def _known(connection: sa.Connection) -> str | None:
+    """The revision of the database, or FolderNewerError."""
+    now = revision(connection)
+    if now is not None and now not in REVISIONS:
+        raise FolderNewerError(
+            f"the database is at revision {now}, this version of Footnote knows {REVISIONS[-1]}: "
+            "it was written by a newer version, use that"
+        )
+    return now
 
 
 def revision(connection: sa.Connection) -> str | None:

@@ -61,6 +61,19 @@ class SqlDatabase:
         with self._engines.writing():
             migrate.upgrade(self._engines.writer)
 
+    def revisions(self) -> tuple[str | None, str]:
+        """The revision that the database is at, and the newest that this code knows. Raises FolderNewerError."""
+        return migrate.revisions(self._engines.reader)
+
+    def require_newest(self) -> None:
+        """Raise where the tables are not of the form that this code knows.
+
+        Raises:
+            ConfigurationError: they are older; the message names the command that migrates.
+            FolderNewerError: they are newer.
+        """
+        migrate.require_newest(self._engines.reader)
+
     @contextlib.contextmanager
     def read(self) -> Iterator[SqlWork]:
         """A unit that only reads; it waits for no writer."""

@@ -48,6 +48,28 @@ class Layout:
     on_disk: bool = False  # vectors on disk instead of in memory
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """Where the server is, and how it is spoken to."""
+
+    url: str
+    api_key: str | None = None
+    grpc: bool = False
+    timeout_seconds: int = 30
+
+
+def connect(server: Server, *, prefix: str, layout: Layout, exact: bool) -> QdrantVectorStore:
+    """A store on that server; nothing is asked yet. See QdrantVectorStore."""
+    client = QdrantClient(
+        url=server.url,
+        api_key=server.api_key,
+        prefer_grpc=server.grpc,
+        timeout=server.timeout_seconds,
+        check_compatibility=False,
+    )
+    return QdrantVectorStore(client, prefix=prefix, layout=layout, exact=exact)
+
+
 class QdrantVectorStore:
     """VectorStore on a server. Safe to call from several threads: each call is one request of its own, or some."""
 

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from ingestion.cli import archives, ask, collections, documents, ingest, jobs, keys, search, serve, terminal, workspaces
+from ingestion.cli import (
+    archives,
+    ask,
+    collections,
+    documents,
+    ingest,
+    jobs,
+    keys,
+    migrate,
+    search,
+    serve,
+    terminal,
+    workspaces,
+)
 
 app = typer.Typer(
     name="footnote",
@@ -24,6 +37,7 @@ app.add_typer(collections.app, name="collections")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(workspaces.app, name="workspaces")
+app.command("migrate")(migrate.migrate)
 app.command("backup")(archives.backup)
 app.command("restore")(archives.restore)
 

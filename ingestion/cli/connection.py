@@ -57,6 +57,10 @@ def connect(
         yield from _remote(url, key)
         return
     settings = options.settings(data_dir)
+    if settings.production:
+        raise LocalError(
+            "in production mode a command speaks to a service: name it with --url or FOOTNOTE_URL", code="no_url"
+        )
     folder = settings.data_dir
     if not makes_folder and not (folder.is_dir() and any(folder.iterdir())):
         raise LocalError(

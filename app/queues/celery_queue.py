@@ -1,0 +1,82 @@
+"""Brings work to Celery workers. A message says no more than that there may be work; the database says what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import celery
+import kombu.exceptions
+
+WORK = "footnote.work"  # the task that claims and runs slices of one lane
+_PING_SECONDS = 3.0
+
+
+class CeleryQueue:
+    """Implements JobQueue over a broker. A nudge that is lost is made up for by the beat's rounds."""
+
+    def __init__(self, app: celery.Celery, *, lanes: Sequence[str]) -> None:
+        """Take the application, and the names of the lanes, each of which has a queue of its name."""
+        self._app = app
+        self._lanes = lanes
+
+    def nudge(self) -> None:
+        """Send a message to every lane; a broker that is down costs nothing but time until the next round."""
+        for lane in self._lanes:
+            try:
+                self._app.send_task(
+                    WORK, args=(lane,), queue=queue_of(self._app, lane), ignore_result=True, retry=False
+                )
+            except (kombu.exceptions.OperationalError, OSError):
+                return  # the database is the outbox
+
+    def start(self) -> None:
+        """Nothing: workers are processes of their own."""
+
+    def trouble(self) -> str | None:
+        """Whether the broker answers."""
+        try:
+            with self._app.connection_for_write(connect_timeout=_PING_SECONDS) as connection:
+                connection.ensure_connection(max_retries=1, timeout=_PING_SECONDS)
+        except (kombu.exceptions.OperationalError, OSError) as error:
+            return f"the broker does not answer: {error}"[:300]
+        return None
+
+    def stop(self, *, grace_seconds: float) -> None:
+        """Let go of the broker."""
+        del grace_seconds
+        self._app.close()
+
+
+def queue_of(app: celery.Celery, lane: str) -> str:
+    """The name of a lane's queue."""
+    return f"{app.main}.{lane}"
+
+
+def make_app(*, broker_url: str, name: str, lease_seconds: float) -> celery.Celery:
+    """A Celery application whose messages survive their workers.
+
+    Args:
+        broker_url: `amqp://` or `redis://`.
+        name: before the names of its queues, so that several installations share a broker.
+        lease_seconds: of items; a message comes back well after the lease of what it stood for has run out.
+    """
+    app = celery.Celery(name, broker=broker_url)
+    app.conf.update(
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_ignore_result=True,
+        task_default_queue=f"{name}.ingest",
+        task_create_missing_queues=True,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_timeout=_PING_SECONDS,
+        broker_transport_options={"visibility_timeout": max(600, 4 * lease_seconds), "max_retries": 1}
+        if broker_url.startswith("redis")
+        else {},
+        broker_pool_limit=10,
+        result_backend=None,
+        timezone="UTC",
+    )
+    return app

@@ -1,0 +1,26 @@
+"""`footnote migrate`: the database of production mode, brought to the form that this version knows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ingestion.cli import terminal
+from ingestion.cli.options import AsJson, DataDir, Session, ended_in_a_sentence, settings
+
+Check = Annotated[bool, typer.Option("--check", help="Change nothing; exit with 1 where there is something to do.")]
+
+
+def migrate(*, check: Check = False, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Migrate the database, and make the default workspace with its admin key where they are missing."""
+    from app.bootstrap import migrate as bring  # noqa: PLC0415 - the whole service is not paid for by --help
+
+    session = Session(data_dir=data_dir, url=None, key=None, as_json=as_json)
+    with ended_in_a_sentence():
+        found = bring(settings(data_dir), check=check)
+    session.show(dict(found))
+    if found["admin_key"]:
+        terminal.note(f"the admin key is in {found['admin_key']}")
+    if found["revision"] != found["newest"]:
+        raise typer.Exit(1)

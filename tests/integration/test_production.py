@@ -1,0 +1,146 @@
+"""Production mode: two API processes, two workers and a beat over PostgreSQL, a broker, S3 and Qdrant's wire."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from app.bootstrap import build
+from app.domain.errors import ConfigurationError
+from app.settings import Settings
+from tests.services import running
+from tests.services.running import Stack, call
+
+pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(300)]
+DOCUMENTS = 30
+
+
+@pytest.fixture(params=["rabbitmq", "redis"], scope="module")
+def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    running.require(broker=request.param)
+    with running.stack(tmp_path_factory.mktemp(request.param), broker=request.param) as made:
+        yield made
+
+
+def until(what: Any, *, seconds: float = 90.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := what():
+            return found
+        time.sleep(0.1)
+    pytest.fail("it did not happen")
+
+
+def live(url: str, key: str) -> list[dict[str, Any]]:
+    rows = call(url, key, "GET", "/v1/documents?limit=200")["data"]
+    return [row for row in rows if row["state"] == "live"]
+
+
+def test_documents_go_through_workers_and_answer_from_either_api(installed: Stack) -> None:
+    one, two = (installed.api(name, running.free_port()) for name in ("api-1", "api-2"))
+    installed.worker("worker-1")
+    installed.worker("worker-2")
+    installed.beat()
+    key = installed.key
+
+    for number in range(DOCUMENTS):
+        body = {
+            "collection": "default",
+            "external_id": f"n{number}",
+            "text": f"Note {number} tells of harbour {number}.",
+        }
+        call((one, two)[number % 2], key, "POST", "/v1/documents", json=body)
+    until(lambda: len(live(two, key)) == DOCUMENTS)
+
+    hits = call(two, key, "POST", "/v1/search", json={"query": "harbour 7", "limit": 5})["hits"]
+    assert hits
+    answer = call(one, key, "POST", "/v1/ask", json={"question": "What does note 7 tell of?", "explain": True})
+    assert answer["candidates"]
+    assert call(two, key, "GET", f"/v1/answers/{answer['id']}")["id"] == answer["id"]
+    document = hits[0]["document_id"]
+    text = call(one, key, "GET", f"/v1/documents/{document}/text?start={hits[0]['start']}&end={hits[0]['end']}")
+    assert text["text"] == hits[0]["text"]
+
+    gone = call(one, key, "DELETE", f"/v1/documents/{document}")
+    after = call(two, key, "POST", "/v1/search", json={"query": "harbour 7", "limit": 50})["hits"]
+    assert document not in {hit["document_id"] for hit in after}
+    until(lambda: call(two, key, "GET", f"/v1/jobs/{gone['job_id']}")["state"] == "completed")
+    receipt = call(two, key, "GET", f"/v1/documents/{document}/deletion")
+    assert receipt["finished_at"]
+    assert receipt["vectors"] >= 1
+    assert receipt["bytes"] > 0
+
+
+def test_a_worker_that_is_killed_loses_nothing(installed: Stack) -> None:
+    url = installed.api("api-3", running.free_port())
+    key = installed.key
+    before = len(live(url, key))
+    lines = [json.dumps({"external_id": f"b{n}", "text": f"Batch line {n}. " * 40}) for n in range(60)]
+    _batch(url, key, lines)
+    time.sleep(0.3)
+    installed.kill("worker-1")
+    installed.worker("worker-3")
+    until(lambda: len(live(url, key)) == before + 60)
+    jobs = call(url, key, "GET", "/v1/jobs?limit=200")["data"]
+    assert {job["state"] for job in jobs} == {"completed"}
+
+
+def _batch(url: str, key: str, lines: list[str]) -> None:
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/x-ndjson"}
+    reply = httpx.post(
+        f"{url}/v1/documents/batch?collection=default", headers=headers, content="\n".join(lines), timeout=60,
+        trust_env=False,
+    )  # fmt: skip
+    assert reply.status_code == 202, reply.text
+
+
+def test_every_process_stops_within_ten_seconds(installed: Stack) -> None:
+    for name in [each for each in installed.processes if each.startswith(("api", "worker", "beat"))]:
+        began = time.monotonic()
+        assert installed.stop(name) in (0, -15), installed.log(name)
+        assert time.monotonic() - began < 10
+
+
+def test_a_database_that_is_not_migrated_is_not_served(tmp_path: pathlib.Path) -> None:
+    running.require(broker="redis")
+    with running.stack(tmp_path, broker="redis") as made:
+        running.empty(os.environ["FOOTNOTE_TEST_POSTGRES_URL"])
+        refused = made.run("serve", "--port", "0")
+        assert refused.returncode == 1
+        assert "footnote migrate" in refused.stderr
+        assert made.run("migrate", "--check").returncode == 1
+        assert made.run("migrate").returncode == 0
+        assert made.run("migrate", "--check").returncode == 0
+        assert "--url" in made.run("search", "x").stderr
+
+
+WHOLE = {
+    "database_url": "postgresql+psycopg://nobody@127.0.0.1:1/none",
+    "qdrant_url": "http://127.0.0.1:1",
+    "broker_url": "redis://127.0.0.1:1/0",
+    "files_dir": "/nowhere",
+}
+
+
+@pytest.mark.parametrize("left_out", sorted(WHOLE))
+def test_a_half_set_mode_says_what_is_missing(tmp_path: pathlib.Path, left_out: str) -> None:
+    given = {name: value for name, value in WHOLE.items() if name != left_out}
+    with pytest.raises(ConfigurationError, match=f"FOOTNOTE_{left_out.upper()}") as raised:
+        build(Settings(data_dir=tmp_path, **given))  # type: ignore[arg-type]
+    assert raised.value.code == "half_set"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"database_url": "sqlite:///x.db"}, {"broker_url": "http://127.0.0.1"}, {"broker_url": "sqs://"}]
+)
+def test_a_mode_of_the_wrong_kind_is_refused(tmp_path: pathlib.Path, wrong: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        build(Settings(data_dir=tmp_path, **(WHOLE | wrong)))  # type: ignore[arg-type]
+    assert raised.value.code == "half_set"

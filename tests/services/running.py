@@ -1,0 +1,186 @@
+"""Production mode as plain processes: a stand-in for Qdrant, moto's S3, API, workers and beat; ended by their ids."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+ROOT = pathlib.Path(__file__).parents[2]
+_START_SECONDS = 60.0
+_BROKERS = {"rabbitmq": ("FOOTNOTE_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672//", 5672),
+            "redis": ("FOOTNOTE_TEST_REDIS_URL", "redis://127.0.0.1:6379/5", 6379)}  # fmt: skip
+
+
+def require(*, broker: str) -> None:
+    """Skip, or fail in CI, where a server of the machine is missing."""
+    missing = pytest.fail if os.environ.get("FOOTNOTE_REQUIRE_SERVICES") == "1" else pytest.skip
+    if not os.environ.get("FOOTNOTE_TEST_POSTGRES_URL"):
+        missing("FOOTNOTE_TEST_POSTGRES_URL names no server")
+    variable, _, port = _BROKERS[broker]
+    if not os.environ.get(variable):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=2).close()
+        except OSError:
+            missing(f"no {broker} on this machine, and {variable} names none")
+
+
+class Stack:
+    """Everything of one installation."""
+
+    def __init__(self, folder: pathlib.Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.environment = environment
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def run(self, *arguments: str, timeout: float = 110.0) -> subprocess.CompletedProcess[str]:
+        """`footnote ...`, to its end."""
+        command = [sys.executable, "-m", "ingestion.cli", *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
+
+    def start(self, name: str, *command: str) -> None:
+        """A process that goes on."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, *command], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+            )
+
+    def api(self, name: str, port: int) -> str:
+        """An API process that is ready; its address."""
+        self.start(name, "-m", "ingestion.cli", "serve", "--port", str(port))
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{url}/health/ready", trust_env=False).status_code == 200:
+                    return url
+            assert self.processes[name].poll() is None, self.log(name)
+            time.sleep(0.1)
+        pytest.fail(f"{name} is not ready: {self.log(name)}")
+
+    def worker(self, name: str) -> None:
+        """A Celery worker."""
+        queues = ",".join(f"{self.environment['FOOTNOTE_QUEUE_PREFIX']}.{lane}" for lane in ("ingest", "upkeep"))
+        self.start(
+            name, "-m", "celery", "-A", "workers.app", "worker", "--pool", "threads", "--concurrency", "3", "-Q", queues,
+            "-n", f"{name}-{uuid.uuid4().hex[:6]}@%h", "--without-gossip", "--without-mingle",
+        )  # fmt: skip
+
+    def beat(self) -> None:
+        """Celery's beat."""
+        self.start("beat", "-m", "celery", "-A", "workers.app", "beat")
+
+    def log(self, name: str) -> str:
+        """The end of a process's log."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")[-3000:]
+
+    def kill(self, name: str) -> None:
+        """SIGKILL."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait(30)
+
+    def stop(self, name: str) -> int:
+        """SIGTERM, and the exit code."""
+        process = self.processes.pop(name)
+        process.send_signal(signal.SIGTERM)
+        return process.wait(30)
+
+    @property
+    def key(self) -> str:
+        """The admin's."""
+        return (self.folder / "data" / "admin.key").read_text().strip()
+
+    def close(self) -> None:
+        """End what still runs."""
+        for name in list(self.processes):
+            self.kill(name)
+
+
+@contextlib.contextmanager
+def stack(folder: pathlib.Path, *, broker: str, **settings: str) -> Iterator[Stack]:
+    """An empty database, index, bucket and broker, migrated; no process of ours runs yet."""
+    postgres = os.environ["FOOTNOTE_TEST_POSTGRES_URL"]
+    empty(postgres)
+    variable, default, _ = _BROKERS[broker]
+    made = Stack(folder, {})
+    made.environment = dict(os.environ)
+    qdrant, s3 = free_port(), free_port()
+    made.start("qdrant", "tests/services/qdrant_wire.py", str(folder / "qdrant"), "--port", str(qdrant))
+    made.start("s3", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(s3))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FOOTNOTE_")}
+    made.environment = kept | {
+        "FOOTNOTE_DATA_DIR": str(folder / "data"),
+        "FOOTNOTE_DATABASE_URL": postgres,
+        "FOOTNOTE_QDRANT_URL": f"http://127.0.0.1:{qdrant}",
+        "FOOTNOTE_QDRANT_EXACT": "true",
+        "FOOTNOTE_BROKER_URL": os.environ.get(variable, default),
+        "FOOTNOTE_QUEUE_PREFIX": f"test-{uuid.uuid4().hex[:8]}",
+        "FOOTNOTE_S3_BUCKET": "footnote",
+        "FOOTNOTE_S3_ENDPOINT": f"http://127.0.0.1:{s3}",
+        "FOOTNOTE_S3_ACCESS_KEY": "test",
+        "FOOTNOTE_S3_SECRET_KEY": "test",
+        "FOOTNOTE_EMBEDDER": "hashing-16",
+        "FOOTNOTE_LEASE_SECONDS": "6",
+        "FOOTNOTE_MIN_FREE_BYTES": "0",
+        **settings,
+    }
+    try:
+        _until_open(qdrant, s3)
+        done = made.run("migrate", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["admin_key"]
+        yield made
+    finally:
+        made.close()
+
+
+def call(url: str, key: str, method: str, path: str, **parts: Any) -> Any:
+    """One request, which must be well answered."""
+    reply = httpx.request(
+        method, url + path, headers={"Authorization": f"Bearer {key}"}, timeout=90, trust_env=False, **parts
+    )
+    assert reply.is_success, reply.text
+    return reply.json() if reply.content else None
+
+
+def free_port() -> int:
+    """A port that nothing listens on in this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _until_open(*ports: int) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    for port in ports:
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            assert time.monotonic() < deadline, f"nothing listens on {port}"
+            time.sleep(0.05)
+
+
+def empty(url: str) -> None:
+    """Leave no table in a database of the tests."""
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sa.text("CREATE SCHEMA public"))
+    engine.dispose()

@@ -8,7 +8,7 @@ LOCKED := $(PIP) --no-deps
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotate --universal --python-version 3.11
 export FOOTNOTE_DATA_DIR ?= data
 
-.PHONY: help run test check bench faults fuzz lock clean
+.PHONY: help run test check bench faults fuzz lock up down clean
 
 help:
 	@echo "make run    set up and start the service with the sample corpus"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench  every benchmark (reads DATA=../shared/data)"
 	@echo "make faults the long rounds of kills and races"
 	@echo "make fuzz   the long round of requests that the OpenAPI document allows, and others (EXAMPLES=100)"
+	@echo "make up     production mode on this machine by Docker (make down ends it); docs/operations.md"
 	@echo "make lock   resolve requirements/*.txt anew from pyproject.toml"
 
 $(VENV)/.run: requirements/run.txt pyproject.toml
@@ -61,9 +62,16 @@ fuzz: $(VENV)/.dev
 lock:
 	$(PIP) uv==0.13.9
 	$(COMPILE) --override requirements/overrides.txt -o requirements/run.txt
-	$(COMPILE) --override requirements/overrides.txt --extra dev -c requirements/run.txt -o requirements/dev.txt
+	$(COMPILE) --override requirements/overrides.txt --extra production -c requirements/run.txt -o requirements/production.txt
+	$(COMPILE) --override requirements/overrides.txt --extra dev -c requirements/production.txt -o requirements/dev.txt
 	$(COMPILE) --override requirements/overrides-models.txt --extra dev --extra models \
 	  -c requirements/dev.txt -o requirements/models.txt
+
+up:
+	docker compose up --build --detach --wait
+
+down:
+	docker compose down
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -16,9 +16,9 @@ import pytest
 import structlog
 from starlette.testclient import TestClient
 
-from app.bootstrap import Services, build
+from app.bootstrap import Services
 from app.main import create_app
-from app.settings import Settings
+from tests.services import running
 
 Json = dict[str, Any]
 
@@ -160,8 +160,11 @@ class Api:
 
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    settings = Settings(data_dir=tmp_path_factory.mktemp("api") / "folder", embedder="hashing-16", **LIMITS)
-    services = build(settings)
+    with running.installation(tmp_path_factory.mktemp("api"), **LIMITS) as services:
+        yield from _api(services)
+
+
+def _api(services: Services) -> Iterator[Api]:
     with TestClient(create_app(services=services), base_url="http://localhost") as client:
         yield Api(client=client, services=services, secret=services.admin_key_path.read_text().strip())
 

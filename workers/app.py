@@ -1,4 +1,4 @@
-"""What Celery runs: `celery -A workers.app worker --pool threads -Q footnote.ingest,footnote.upkeep` and `celery -A workers.app beat`.
+"""What Celery runs: `celery -A workers.app worker --pool threads` and `celery -A workers.app beat`; see Procfile.
 
 A message says that there may be work, or that it is time for a round; which work, the database says. A worker is one process
 with some threads, which share the model. On SIGTERM the slices in hand end at their next batch and give their leases back.
@@ -29,7 +29,10 @@ _UPKEEP = "upkeep"
 settings = configuration.load()
 settings.require_whole_mode()
 app = make_app(
-    broker_url=settings.broker_url or "memory://", name=settings.queue_prefix, lease_seconds=settings.lease_seconds
+    broker_url=settings.broker_url or "memory://",
+    name=settings.queue_prefix,
+    lanes=list(KINDS),
+    lease_seconds=settings.lease_seconds,
 )
 log = structlog.get_logger("footnote.worker")
 

@@ -53,7 +53,10 @@ def open_parts(settings: Settings, undo: contextlib.ExitStack) -> Parts:
     embedder = embedder_of(settings)
     undo.callback(embedder.close)
     app = make_app(
-        broker_url=_required(settings.broker_url), name=settings.queue_prefix, lease_seconds=settings.lease_seconds
+        broker_url=_required(settings.broker_url),
+        name=settings.queue_prefix,
+        lanes=list(KINDS),
+        lease_seconds=settings.lease_seconds,
     )
     return Parts(
         database=database,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import celery
+import kombu
 import kombu.exceptions
 
 WORK = "footnote.work"  # the task that claims and runs slices of one lane
@@ -52,12 +53,13 @@ def queue_of(app: celery.Celery, lane: str) -> str:
     return f"{app.main}.{lane}"
 
 
-def make_app(*, broker_url: str, name: str, lease_seconds: float) -> celery.Celery:
+def make_app(*, broker_url: str, name: str, lanes: Sequence[str], lease_seconds: float) -> celery.Celery:
     """A Celery application whose messages survive their workers.
 
     Args:
         broker_url: `amqp://` or `redis://`.
         name: before the names of its queues, so that several installations share a broker.
+        lanes: each has a queue; a worker that is not told otherwise takes from all of them.
         lease_seconds: of items; a message comes back well after the lease of what it stood for has run out.
     """
     app = celery.Celery(name, broker=broker_url)
@@ -65,8 +67,9 @@ def make_app(*, broker_url: str, name: str, lease_seconds: float) -> celery.Cele
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_ignore_result=True,
-        task_default_queue=f"{name}.ingest",
-        task_create_missing_queues=True,
+        task_default_queue=f"{name}.{lanes[0]}",
+        task_queues=[kombu.Queue(f"{name}.{lane}", routing_key=f"{name}.{lane}") for lane in lanes],
+        task_create_missing_queues=False,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,

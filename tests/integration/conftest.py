@@ -12,14 +12,14 @@ from collections.abc import Iterator
 import pytest
 
 from app.answering.search import Mode, SearchRequest, SearchResult
-from app.bootstrap import Services, build
+from app.bootstrap import Services
 from app.documents.add import Accepted
 from app.documents.uploads import Staged, Upload
 from app.domain.access import Principal, Role
 from app.domain.filters import Filter, Scalar
 from app.domain.jobs import Job
 from app.gateway.keys import KeyRequest
-from app.settings import Settings
+from tests.services import running
 
 _DEADLINE_SECONDS = 60.0
 
@@ -115,11 +115,10 @@ class Corpus:
 
 @pytest.fixture(scope="module")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    settings = Settings(data_dir=tmp_path_factory.mktemp("data") / "folder", embedder="hashing-16")
-    built = build(settings)
-    built.start()
-    yield built
-    built.stop()
+    with running.installation(tmp_path_factory.mktemp("data")) as built:
+        built.start()
+        yield built
+        built.stop()
 
 
 @pytest.fixture

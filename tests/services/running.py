@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,6 +19,9 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+
+from app.bootstrap import Services, build
+from app.settings import Settings
 
 ROOT = pathlib.Path(__file__).parents[2]
 _START_SECONDS = 60.0
@@ -36,6 +40,15 @@ def require(*, broker: str) -> None:
             socket.create_connection(("127.0.0.1", port), timeout=2).close()
         except OSError:
             missing(f"no {broker} on this machine, and {variable} names none")
+
+
+def procfile(name: str, *, port: int | None = None) -> list[str]:
+    """The command of that name in Procfile, for the interpreter that runs the tests, on the loopback address."""
+    lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+    program, *arguments = shlex.split(lines[name])
+    replaced = {"0.0.0.0": "127.0.0.1", "8321": str(port)}  # noqa: S104 - compared, not bound
+    module = {"footnote": "ingestion.cli", "celery": "celery"}[program]
+    return ["-m", module, *(replaced.get(each, each) for each in arguments)]
 
 
 class Stack:
@@ -62,7 +75,7 @@ class Stack:
 
     def api(self, name: str, port: int) -> str:
         """An API process that is ready; its address."""
-        self.start(name, "-m", "ingestion.cli", "serve", "--port", str(port))
+        self.start(name, *procfile("api", port=port))
         url = f"http://127.0.0.1:{port}"
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
@@ -75,15 +88,11 @@ class Stack:
 
     def worker(self, name: str) -> None:
         """A Celery worker."""
-        queues = ",".join(f"{self.environment['FOOTNOTE_QUEUE_PREFIX']}.{lane}" for lane in ("ingest", "upkeep"))
-        self.start(
-            name, "-m", "celery", "-A", "workers.app", "worker", "--pool", "threads", "--concurrency", "3", "-Q", queues,
-            "-n", f"{name}-{uuid.uuid4().hex[:6]}@%h", "--without-gossip", "--without-mingle",
-        )  # fmt: skip
+        self.start(name, *procfile("worker"), "-n", f"{name}-{uuid.uuid4().hex[:6]}@%h")
 
     def beat(self) -> None:
         """Celery's beat."""
-        self.start("beat", "-m", "celery", "-A", "workers.app", "beat")
+        self.start("beat", *procfile("beat"))
 
     def log(self, name: str) -> str:
         """The end of a process's log."""
@@ -115,8 +124,22 @@ class Stack:
 @contextlib.contextmanager
 def stack(folder: pathlib.Path, *, broker: str, **settings: str) -> Iterator[Stack]:
     """An empty database, index, bucket and broker, migrated; no process of ours runs yet."""
-    postgres = os.environ["FOOTNOTE_TEST_POSTGRES_URL"]
-    empty(postgres)
+    with _database() as postgres, _installed(folder, postgres, broker, settings) as made:
+        done = made.run(*procfile("migrate")[2:], "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["admin_key"]
+        yield made
+
+
+@contextlib.contextmanager
+def bare(folder: pathlib.Path, *, broker: str) -> Iterator[Stack]:
+    """The same, not migrated."""
+    with _database() as postgres, _installed(folder, postgres, broker, {}) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def _installed(folder: pathlib.Path, postgres: str, broker: str, settings: dict[str, str]) -> Iterator[Stack]:
     variable, default, _ = _BROKERS[broker]
     made = Stack(folder, {})
     made.environment = dict(os.environ)
@@ -142,9 +165,6 @@ def stack(folder: pathlib.Path, *, broker: str, **settings: str) -> Iterator[Sta
     }
     try:
         _until_open(qdrant, s3)
-        done = made.run("migrate", "--json")
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["admin_key"]
         yield made
     finally:
         made.close()
@@ -177,10 +197,36 @@ def _until_open(*ports: int) -> None:
             time.sleep(0.05)
 
 
-def empty(url: str) -> None:
-    """Leave no table in a database of the tests."""
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-        connection.execute(sa.text("CREATE SCHEMA public"))
-    engine.dispose()
+@contextlib.contextmanager
+def _database() -> Iterator[str]:
+    """The address of an empty database of its own."""
+    server = sa.make_url(os.environ["FOOTNOTE_TEST_POSTGRES_URL"])
+    name = f"footnote_{uuid.uuid4().hex[:12]}"
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    try:
+        yield server.set(database=name).render_as_string(hide_password=False)
+    finally:
+        with engine.connect() as connection:
+            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+        engine.dispose()
+
+
+@contextlib.contextmanager
+def installation(folder: pathlib.Path, **limits: Any) -> Iterator[Services]:
+    """Services on a folder of their own; with FOOTNOTE_TEST_MODE=rabbitmq or =redis on production mode, with two workers."""
+    if not (broker := os.environ.get("FOOTNOTE_TEST_MODE")):
+        yield build(Settings(data_dir=folder / "folder", embedder="hashing-16", **limits))
+        return
+    require(broker=broker)
+    given = {f"FOOTNOTE_{name.upper()}": str(value) for name, value in limits.items()}
+    with stack(folder, broker=broker, **given) as made:
+        for number in (1, 2):
+            made.worker(f"worker-{number}")
+        made.beat()
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in made.environment.items():
+                patch.setenv(name, value)
+            services = build(Settings())  # of the environment
+        yield services

@@ -141,6 +141,7 @@ def serve(settings: Settings) -> int:
     def on_stopping() -> None:
         (settings.data_dir / _SERVICE_FILE).unlink(missing_ok=True)
         app.state.house.stopping.set()
+        services.queue.quiet()  # slices end while requests do
 
     running = server.Server(
         server.config(app, grace_seconds=settings.stop_grace_seconds, max_message_bytes=settings.max_json_bytes),

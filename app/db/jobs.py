@@ -432,9 +432,12 @@ def _ingests(version_ids: Sequence[uuid.UUID]) -> sa.ColumnElement[bool]:
 
 
 def _visible(principal: Principal) -> sa.ColumnElement[bool]:
-    """A job on no single document, or on one that the principal may read, or could read when it was deleted."""
+    """A job on no single document, one that the principal asked for with this key, or on a document that the principal may
+    read, or could read when it was deleted.
+    """
     if principal.passes_readers:
         return sa.true()
     there = sa.exists().where(document.c.id == table.c.document_id, readable(principal))
     receipt = sa.exists().where(deletion.c.document_id == table.c.document_id, admits(deletion.c.readers, principal))
-    return sa.or_(table.c.document_id.is_(None), there, receipt)
+    own = sa.false() if principal.key_id is None else table.c.key_id == principal.key_id
+    return sa.or_(table.c.document_id.is_(None), own, there, receipt)

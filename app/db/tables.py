@@ -205,6 +205,7 @@ job = Table(
     Column("warnings", JSON, nullable=False),
     Column("error", JSON),
     Column("request_id", sa.Text),
+    Column("key_id", ID),  # that asked for it
     Column("created_at", MOMENT, nullable=False),
     Column("started_at", MOMENT),
     Column("finished_at", MOMENT),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from app.db.documents import SqlDocuments
 from app.db.engine import upsert
 from app.db.errors import conflict
 from app.db.repository import Repository, Row, batches
 from app.db.tables import document, hidden_version
 from app.db.tables import version as table
-from app.domain.documents import Version, VersionState
+from app.domain.access import meet
+from app.domain.documents import Document, Version, VersionState
 from app.domain.errors import NotFoundError
 from app.domain.repositories import Hidden
 
@@ -93,13 +96,37 @@ class SqlVersions(Repository):
             raise NotFoundError("the version is gone")
 
     def fail_pending(self, version_ids: Sequence[uuid.UUID]) -> None:
-        """Those that are pending will not be ingested."""
+        """Those that are pending will not be ingested; what they had closed is open again."""
         for some in batches(version_ids):
+            pending = sa.select(table.c.document_id).where(
+                table.c.id.in_(some), table.c.state == VersionState.PENDING.value
+            )
+            owners = sorted({row.document_id for row in self.connection.execute(pending)})
             self.connection.execute(
                 table.update()
                 .where(table.c.id.in_(some), table.c.state == VersionState.PENDING.value)
                 .values(state=VersionState.FAILED.value)
             )
+            self._open_again(owners)
+
+    def _open_again(self, document_ids: Sequence[uuid.UUID]) -> None:
+        """Give documents the readers of their live version, narrowed by what is still under way."""
+        documents = SqlDocuments(self.connection, writes=self.writes)
+        owners = documents.many(document_ids)
+        versions = self.of_documents(list(owners))
+        changed: list[Document] = []
+        for owner in owners.values():
+            mine = versions.get(owner.id, [])
+            readers = next((each.readers for each in mine if each.id == owner.live_version_id), None)
+            if readers is None:
+                continue
+            for each in mine:
+                if each.state is VersionState.PENDING:
+                    readers = meet(readers, each.readers)
+            if set(readers) != set(owner.readers):
+                changed.append(dataclasses.replace(owner, readers=readers))
+        if changed:
+            documents.update_many(changed)
 
     def remove(self, version_id: uuid.UUID) -> None:
         """Delete a version's row; its chunks go by their foreign key."""

@@ -136,7 +136,7 @@ class AddDocuments:
                 plan = Plans(work, principal, collection, [request]).of(request)
                 if plan.outcome is Outcome.ACCEPTED and not stored:  # another client changed the document just now
                     self.files.put(request.original_key, staged.path)
-                job = self._apply(work, plan, request_id=request_id)
+                job = self._apply(work, plan, principal=principal, request_id=request_id)
                 work.commit()
                 kept = plan.outcome is Outcome.ACCEPTED
         finally:
@@ -238,7 +238,7 @@ class AddDocuments:
                 continue
             self._add_new(work, fresh, part.job)
             fresh.clear()
-            self._apply(work, plan, request_id=request_id, batch=part.job, ordinal=line.number - 1)
+            self._apply(work, plan, principal=principal, request_id=request_id, batch=part.job, ordinal=line.number - 1)
             plans.look_again(work, plan.document)
         if part.job is not None:
             self._add_new(work, fresh, part.job)
@@ -303,7 +303,14 @@ class AddDocuments:
         )
 
     def _apply(
-        self, work: WriteWork, plan: Plan, *, request_id: str | None, batch: Job | None = None, ordinal: int = 0
+        self,
+        work: WriteWork,
+        plan: Plan,
+        *,
+        principal: Principal,
+        request_id: str | None,
+        batch: Job | None = None,
+        ordinal: int = 0,
     ) -> Job | None:
         now = self.clock.now()
         document, version = plan.document, plan.version
@@ -320,7 +327,7 @@ class AddDocuments:
             )
             work.versions.update(version)
             work.documents.update(changed)
-            return request_refresh(work, changed, now=now, request_id=request_id)
+            return request_refresh(work, changed, now=now, request_id=request_id, key_id=principal.key_id)
         if plan.is_new:
             work.documents.add(document)
         else:
@@ -337,6 +344,7 @@ class AddDocuments:
             collection_id=document.collection_id,
             document_id=document.id,
             request_id=request_id,
+            key_id=principal.key_id,
         )
         return enqueue.single(work, job, version_id=version.id, now=now)
 

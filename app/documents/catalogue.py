@@ -151,7 +151,7 @@ class Catalogue:
                 return document, None
             changed = dataclasses.replace(changed, updated_at=now)
             work.documents.update(changed)
-            job = request_refresh(work, changed, now=now, request_id=request_id)
+            job = request_refresh(work, changed, now=now, request_id=request_id, key_id=principal.key_id)
             work.commit()
         self.refresh.at_once([changed])
         self.queue.nudge()

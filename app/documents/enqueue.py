@@ -28,6 +28,7 @@ def new_job(
     collection_id: uuid.UUID | None,
     document_id: uuid.UUID | None,
     request_id: str | None,
+    key_id: uuid.UUID | None = None,
     retry_of: uuid.UUID | None = None,
 ) -> Job:
     """A queued job without items."""
@@ -45,6 +46,7 @@ def new_job(
         warnings=(),
         error=None,
         request_id=request_id,
+        key_id=key_id,
         created_at=now,
         started_at=None,
         finished_at=None,

@@ -103,6 +103,7 @@ class JobDesk:
                 collection_id=old.collection_id,
                 document_id=old.document_id,
                 request_id=request_id,
+                key_id=principal.key_id,
                 retry_of=old.id,
             )
             work.jobs.add(job)

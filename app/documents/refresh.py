@@ -25,7 +25,14 @@ from app.domain.repositories import Database, Outcome, WriteWork
 from app.domain.vectors import Space
 
 
-def request_refresh(work: WriteWork, document: Document, *, now: dt.datetime, request_id: str | None) -> Job:
+def request_refresh(
+    work: WriteWork,
+    document: Document,
+    *,
+    now: dt.datetime,
+    request_id: str | None,
+    key_id: uuid.UUID | None,
+) -> Job:
     """Note in the same transaction that changed a document that its points are to be changed too."""
     job = enqueue.new_job(
         JobKind.REFRESH,
@@ -34,6 +41,7 @@ def request_refresh(work: WriteWork, document: Document, *, now: dt.datetime, re
         collection_id=document.collection_id,
         document_id=document.id,
         request_id=request_id,
+        key_id=key_id,
     )
     return enqueue.single(work, job, version_id=None, now=now)
 

@@ -134,7 +134,8 @@ def _scalar(key: str, value: object) -> Scalar:
         if len(value) > MAX_STRING_CHARS or any(unicodedata.category(char) == "Cs" or char == "\x00" for char in value):
             raise BadMetadataError(f"metadata {key!r:.80} has at most {MAX_STRING_CHARS} characters and no NUL")
         return value
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53:
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())  # long ones come as floats
+    if whole and not isinstance(value, bool) and isinstance(value, int | float) and abs(value) > 2**53:
         raise BadMetadataError(f"metadata {key!r:.80}: whole numbers go to 2**53; longer ones are strings")
     assert isinstance(value, int | float | bool)  # noqa: S101 - narrowed by kind_of for the type checker
     return value

@@ -78,6 +78,7 @@ class Job:
     warnings: tuple[Warning_, ...]
     error: Failure | None
     request_id: str | None  # of the request that asked for it
+    key_id: uuid.UUID | None = None  # that asked for it, and may follow it whatever it may read
     created_at: dt.datetime
     started_at: dt.datetime | None
     finished_at: dt.datetime | None

@@ -256,6 +256,10 @@ class JobQueue(Protocol):
         """What is wrong with it, for a person; None where nothing is."""
         ...
 
+    def quiet(self) -> None:
+        """Claim nothing more, and ask running slices to end; `stop` is to follow."""
+        ...
+
     def stop(self, *, grace_seconds: float) -> None:
         """Claim nothing more, let running slices end or give their leases back, and return when all is still."""
         ...

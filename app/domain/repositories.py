@@ -266,7 +266,9 @@ class Versions(Protocol):
         ...
 
     def fail_pending(self, version_ids: Sequence[uuid.UUID]) -> None:
-        """Those of the versions that are pending become failed: they will not be ingested."""
+        """Those of the versions that are pending become failed: they will not be ingested. The readers of their documents,
+        which they had narrowed, are again those of the live version, narrowed by what is still pending.
+        """
         ...
 
     def remove(self, version_id: uuid.UUID) -> None:

@@ -42,6 +42,9 @@ class CeleryQueue:
             return f"the broker does not answer: {error}"[:300]
         return None
 
+    def quiet(self) -> None:
+        """Nothing: workers are told by themselves."""
+
     def stop(self, *, grace_seconds: float) -> None:
         """Let go of the broker."""
         del grace_seconds

@@ -69,6 +69,7 @@ class InProcessQueue:
         self._nudges = 0
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._quiet_since: float | None = None  # of the monotonic clock
 
     def nudge(self) -> None:
         """Wake every idle worker."""
@@ -84,12 +85,18 @@ class InProcessQueue:
         for each in self._rounds:
             self._spawn(each.name, lambda each=each: self._go_round(each))  # type: ignore[misc]
 
-    def stop(self, *, grace_seconds: float) -> None:
-        """See JobQueue. Threads that outlast the grace are daemons; their leases run out."""
+    def quiet(self) -> None:
+        """See JobQueue; the grace of `stop` counts from here."""
+        if self._quiet_since is None:
+            self._quiet_since = time.monotonic()
         self._stopped.set()
         self._stop_slices()
         self.nudge()
-        deadline = time.monotonic() + grace_seconds
+
+    def stop(self, *, grace_seconds: float) -> None:
+        """See JobQueue. Threads that outlast the grace are daemons; their leases run out."""
+        self.quiet()
+        deadline = (self._quiet_since or time.monotonic()) + grace_seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 

@@ -126,7 +126,10 @@ def restore(
     """
     if data_dir.exists() and (not data_dir.is_dir() or any(data_dir.iterdir())):
         raise ConfigurationError(f"{data_dir} is not an empty folder; a restore overwrites nothing", code="not_empty")
-    temporary = data_dir.with_name(f".{data_dir.name}.restore-{secrets.token_hex(4)}")
+    data_dir = data_dir.resolve()  # `.`, or a link to an empty folder
+    inside = data_dir.is_mount()  # its name can't be taken over: what was unpacked moves in
+    place = data_dir if inside else data_dir.parent
+    temporary = place / f".{data_dir.name}.restore-{secrets.token_hex(4)}"
     try:
         with our_errors(data_dir):
             data_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -136,12 +139,21 @@ def restore(
             if (wrong := check(temporary)) is not None:
                 raise ConfigurationError(f"the database in {archive} is damaged: {wrong}", code="bad_archive")
             (temporary / "format.json").write_text(json.dumps({"format": FORMAT}) + "\n")
-            if data_dir.exists():
-                data_dir.rmdir()
-            temporary.rename(data_dir)
+            if inside:
+                _move_in(temporary, data_dir)
+            else:
+                if data_dir.exists():
+                    data_dir.rmdir()
+                temporary.rename(data_dir)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return counts
+
+
+def _move_in(temporary: pathlib.Path, data_dir: pathlib.Path) -> None:
+    """Move everything up by one folder, the database last: without it the folder is an empty one with files nobody names."""
+    for entry in sorted(temporary.iterdir(), key=lambda path: path.suffix == ".db"):
+        entry.rename(data_dir / entry.name)
 
 
 def _unpack(archive: pathlib.Path, folder: pathlib.Path) -> dict[str, tuple[int, str]]:

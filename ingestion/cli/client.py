@@ -180,14 +180,15 @@ class Service:
     def download_file(
         self, method: str, path: str, target: pathlib.Path, *, params: Mapping[str, Any] | None = None
     ) -> int:
-        """Write an answer's bytes to a file that is there whole or not at all; gives their number.
+        """Write an answer's bytes to a file of the caller's alone that is there whole or not at all; gives their number.
 
         Raises:
             LocalError: the file can't be written.
         """
         partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
         try:
-            with partial.open("xb") as stream:
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as stream:
                 self.download(method, path, stream, params=params)
                 stream.flush()
                 os.fsync(stream.fileno())

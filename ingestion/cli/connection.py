@@ -178,6 +178,7 @@ def _started(settings: Settings) -> Iterator[str]:
         def on_stopping() -> None:
             (settings.data_dir / SERVICE_FILE).unlink(missing_ok=True)
             app.state.house.stopping.set()
+            services.queue.quiet()
 
         running = server.Server(
             server.config(app, grace_seconds=settings.stop_grace_seconds, max_message_bytes=settings.max_json_bytes),

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from ingestion.cli.errors import LocalError
 
+_DATA_FOLDER = ("folder.lock", "format.json")  # what every data folder holds
 _SURROGATE = re.compile("[\udc80-\udcff]")  # a byte of a file name that is not UTF-8, as Python shows it
 
 
@@ -56,11 +57,14 @@ def found(path: pathlib.Path, selection: Selection, *, external_id: str | None =
     """The files that a path of the command line stands for, in order of their names.
 
     A folder is walked: hidden entries are passed over, links are followed unless they lead back to a folder that is
-    being walked, and what is no file (a pipe, a device) is passed over. A file given by name is taken whatever its name.
+    being walked, and what is no file (a pipe, a device) is passed over. So is a data folder of Footnote: it holds the
+    admin's key and other workspaces' documents. A file given by name is taken whatever its name.
 
     Raises:
-        LocalError: there is no such path, or it is neither file nor folder.
+        LocalError: there is no such path, it is neither file nor folder, or it lies in a data folder.
     """
+    if any(_is_data_folder(each) for each in (path.resolve(), *path.resolve().parents)):
+        raise LocalError(f"{path} is a data folder of Footnote, or lies in one: it is not ingested", code="data_folder")
     try:
         status = path.stat()
     except OSError as error:
@@ -109,10 +113,14 @@ def _below(
             continue
         identity = (status.st_dev, status.st_ino)
         if stat.S_ISDIR(status.st_mode):
-            if identity not in ancestors:
+            if identity not in ancestors and not _is_data_folder(path):
                 yield from _below(path, f"{relative}/", selection, ancestors | {identity})
         elif stat.S_ISREG(status.st_mode) and selection.admits(relative):
             yield Source(path=path, external_id=relative, size_bytes=status.st_size)
+
+
+def _is_data_folder(folder: pathlib.Path) -> bool:
+    return all((folder / name).is_file() for name in _DATA_FOLDER)
 
 
 def _matches(relative: str, patterns: Sequence[str]) -> bool:

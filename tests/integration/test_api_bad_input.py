@@ -341,3 +341,11 @@ def test_an_unsupported_file_lists_what_is_supported(api: Any, problem: Any, col
     form = [("collection", None, collection.encode()), ("file", "a.bin", bytes(range(256)) * 8)]
     body = problem(_form(api, form), 415, "unsupported_format")
     assert "pdf" in body["detail"].lower()
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 2**63 - 1, 2**64, -(2**63), 10**30])
+def test_a_whole_number_that_could_not_be_told_from_its_neighbour_is_refused(
+    api: Any, problem: Any, number: int
+) -> None:
+    body = {"collection": "default", "text": "x", "metadata": {"a": number}}
+    problem(api.post("/v1/documents", json=body), 422, "bad_metadata")

@@ -105,3 +105,27 @@ def test_a_folder_of_a_newer_version_is_refused(tmp_path: pathlib.Path) -> None:
     (tmp_path / "format.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(FolderNewerError, match="newer version"):
         build(Settings(data_dir=tmp_path, embedder="hashing-16"))
+
+
+@pytest.mark.parametrize("how", ["here", "link", "mount"])
+def test_an_empty_folder_is_restored_into_whatever_it_is(
+    corpus: Corpus, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    corpus.services.backup(tmp_path / "backup.tar")
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    target = folder
+    if how == "here":
+        monkeypatch.chdir(folder)
+        target = pathlib.Path()
+    elif how == "link":
+        target = tmp_path / "link"
+        target.symlink_to(folder, target_is_directory=True)
+    else:
+        monkeypatch.setattr(pathlib.Path, "is_mount", lambda path: path == folder)
+
+    restore(tmp_path / "backup.tar", target)
+
+    assert (folder / "footnote.db").is_file()
+    assert not [path.name for path in folder.iterdir() if "restore" in path.name]
+    build(Settings(data_dir=folder, embedder="hashing-16")).stop()

@@ -388,3 +388,35 @@ def test_an_unknown_collection_is_an_error_and_an_unknown_document_too(corpus: C
         corpus.services.catalogue.get(corpus.admin, uuid.uuid4())
     with pytest.raises(NotFoundError):
         corpus.services.collections.get(corpus.admin, "no-such")
+
+
+@pytest.mark.parametrize("end", ["fail", "cancel"])
+def test_readers_come_back_when_what_narrowed_them_does_not_go_live(corpus: Corpus, end: str) -> None:
+    corpus.live("the heron waits", external_id="a", readers=("user:ann",))
+    broken = b"%PDF-1.4\nbroken" if end == "fail" else ("slow words " * 200_000).encode()
+    name = "b.pdf" if end == "fail" else "b.txt"
+    accepted = corpus.put(broken, external_id="a", readers=("user:bob",), filename=name)
+    if end == "cancel":
+        assert not corpus.texts("heron", by=corpus.principal(Role.READER, user="ann"))  # closed while it is under way
+        corpus.services.jobs.cancel(corpus.admin, accepted.job.id)
+    assert corpus.ended(accepted.job).state in (JobState.FAILED, JobState.CANCELLED)
+
+    found, _ = corpus.services.catalogue.get(corpus.admin, accepted.document.id)
+    assert found.readers == ("user:ann",)
+    assert corpus.texts("heron", by=corpus.principal(Role.READER, user="ann"))
+    assert not corpus.texts("heron", by=corpus.principal(Role.READER, user="bob"))
+
+
+def test_who_uploads_what_it_may_not_read_may_follow_the_job(corpus: Corpus) -> None:
+    editor = corpus.principal(Role.EDITOR, user="ed")
+    accepted = corpus.put("for lawyers", external_id="x", readers=("group:legal",), by=editor)
+    corpus.ended(accepted.job)
+
+    job, _ = corpus.services.jobs.get(editor, accepted.job.id)
+
+    assert job.state is JobState.COMPLETED
+    other = corpus.principal(Role.EDITOR, user="ed")
+    with pytest.raises(NotFoundError):
+        corpus.services.jobs.get(other, accepted.job.id)
+    with pytest.raises(NotFoundError):
+        corpus.services.catalogue.get(editor, accepted.document.id)

@@ -202,3 +202,21 @@ def test_in_a_folder_only_lines_that_are_documents_exactly_are_a_batch(
     assert is_batch(path, Mapping_(), named=False) is in_a_folder
     assert is_batch(path, Mapping_(), named=True)
     assert is_batch(path, Mapping_.parse(["text=text"]), named=False)
+
+
+def test_a_data_folder_is_never_walked(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "note.txt").write_text("heron")
+    data = tmp_path / "data"
+    (data / "files").mkdir(parents=True)
+    for name in ("folder.lock", "format.json", "admin.key"):
+        (data / name).write_text("secret")
+    (data / "files" / "original").write_text("heron")
+    (tmp_path / "link").symlink_to(data, target_is_directory=True)
+
+    named = [each.external_id for each in found(tmp_path, Selection())]
+
+    assert named == ["note.txt"]
+    for path in (data, data / "files", data / "admin.key", tmp_path / "link" / "files"):
+        with pytest.raises(LocalError) as raised:
+            list(found(path, Selection()))
+        assert raised.value.code == "data_folder"

@@ -62,7 +62,7 @@ class _Page:
     """What is printed of one answer."""
 
     coloured: bool
-    raised: bool  # footnote marks as superscript digits; else as [^1]
+    raised: bool  # footnote marks as superscript digits, and curly quotes; else [^1] and straight ones
     last: str = ""  # sentence that was printed
 
     def sentence(self, told: Mapping[str, Any]) -> None:
@@ -93,7 +93,8 @@ class _Page:
 
     def _footnote(self, citation: Mapping[str, Any]) -> None:
         terminal.write(f"{self._painted(self._mark(citation['n']), '36')} {_place(citation)}")
-        terminal.write(self._painted(f"  “{self._text(citation['quote'])}”", "2"))
+        opening, closing = "“”" if self.raised else '""'
+        terminal.write(self._painted(f"  {opening}{self._text(citation['quote'])}{closing}", "2"))
 
     def _nearest(self, hits: Sequence[Mapping[str, Any]]) -> None:
         if hits:

@@ -60,7 +60,9 @@ def test_sentences_carry_marks_and_the_footnotes_stand_below(capsys: pytest.Capt
 
 
 def test_where_there_are_no_raised_digits_marks_are_in_brackets(capsys: pytest.CaptureFixture[str]) -> None:
-    assert printed(capsys, answer("One."), raised=False).startswith("One.[^1]\n\n[^1] Title")
+    assert printed(capsys, answer("One."), raised=False).startswith(
+        'One.[^1]\n\n[^1] Title, a/b.txt, characters 3-9\n  "One."'
+    )
 
 
 def test_rows_of_a_table_stand_below_each_other(capsys: pytest.CaptureFixture[str]) -> None:

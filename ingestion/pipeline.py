@@ -377,6 +377,7 @@ class Pipeline:
         by_id = {item.id: item for item in items}
         now = self.clock.now()
         with self.database.write() as work:
+            work.documents.hold(item.document_id for item in items)
             ended = work.jobs.finish(outcomes, now)
             mine = [by_id[item_id] for item_id in ended]
             work.versions.fail_pending([each.version_id for each in mine if each.version_id is not None])

@@ -212,6 +212,7 @@ class JobRunner:
         """Postpone items that a passing error hit, or end them where their tries are used up."""
         now = self._clock.now()
         with self._database.write() as work:
+            work.documents.hold(item.document_id for item in items)
             held = work.jobs.held({item.id: item.lease_token for item in items})
             spent: list[Item] = []
             for item in items:
@@ -246,6 +247,7 @@ class JobRunner:
         A loss counts only while an item runs alone: in a shared slice it says nothing of the single item.
         """
         now = self._clock.now()
+        work.documents.hold(item.document_id for item in items if item.losses >= self._max_losses)
         for item in items:
             if item.losses >= self._max_losses:
                 failure = Failure(

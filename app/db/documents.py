@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
@@ -67,6 +67,14 @@ class SqlDocuments(Repository):
         """Several by id."""
         found = [each for some in batches(document_ids) for each in self._several(table.c.id.in_(some))]
         return {document.id: document for document in found}
+
+    def hold(self, document_ids: Iterable[uuid.UUID | None]) -> None:
+        """Let nobody else change these documents until this unit ends."""
+        if self.connection.dialect.name == "sqlite":
+            return  # it has one writer
+        for some in batches(sorted({each for each in document_ids if each is not None})):
+            query = sa.select(table.c.id).where(table.c.id.in_(some)).order_by(table.c.id)
+            self.connection.execute(self.locked(query, table)).all()
 
     def by_external_ids(self, collection_id: uuid.UUID, external_ids: Sequence[str]) -> dict[str, Document]:
         """Several by external id."""

@@ -75,6 +75,7 @@ class JobDesk:
                 raise ConflictError(f"the job has ended already: {job.state}", code="job_final")
             if job.kind not in (JobKind.INGEST, JobKind.BATCH):
                 raise ConflictError(f"a job of kind {job.kind} can't be cancelled", code="not_cancellable")
+            work.documents.hold([job.document_id])
             items = work.jobs.cancel_items(job_id=job.id, error=CANCELLED, now=now)
             work.versions.fail_pending([item.version_id for item in items if item.version_id is not None])
             work.jobs.settle([job.id], now)

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from app.domain.access import Key, Principal, Workspace
@@ -177,6 +177,14 @@ class Documents(Protocol):
 
     def many(self, document_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Document]:
         """Several by id, of any workspace; absent ones are absent."""
+        ...
+
+    def hold(self, document_ids: Iterable[uuid.UUID | None]) -> None:
+        """Let nobody else change these documents, deleted ones too, until this writing unit ends; None is passed over.
+
+        Whoever changes items and their documents in one unit takes the documents first: two units that each wait for the
+        other would both fail.
+        """
         ...
 
     def by_external_id(self, collection_id: uuid.UUID, external_id: str) -> Document | None:

@@ -38,6 +38,7 @@ def switch(work: WriteWork, whole: Sequence[Whole], now: dt.datetime) -> Switche
     An item whose lease moved on is passed over. A version older than the live one ends as superseded, with a warning.
     One whose readers or metadata were changed meanwhile is given back as it now is: its points come first.
     """
+    work.documents.hold(each.version.document_id for each in whole)
     held = work.jobs.held({each.item.id: each.item.lease_token for each in whole})
     mine = [each for each in whole if each.item.id in held]
     moment = _Moment.read(work, mine, now)

@@ -229,6 +229,7 @@ class Pipeline:
     def _write_chunks(self, cut: Sequence[_Document]) -> list[Task]:
         """All rows of some small documents in one transaction; gives the tasks that were still held."""
         with self.database.write() as work:
+            work.documents.hold(each.task.version.document_id for each in cut)
             written = work.jobs.progress([_chunked(each) for each in cut])
             mine = [each for each in cut if each.task.item.id in written]
             work.chunks.remove([each.task.version.id for each in mine])
@@ -242,6 +243,7 @@ class Pipeline:
         item, version = cut.task.item, cut.task.version
         for first in range(0, len(cut.cut), _ROWS):
             with self.database.write() as work:
+                work.documents.hold([version.document_id])
                 if not work.jobs.held({item.id: item.lease_token}):
                     return []
                 if first == 0:
@@ -250,6 +252,7 @@ class Pipeline:
                 work.commit()
             _stop_if_asked(lease)
         with self.database.write() as work:
+            work.documents.hold([version.document_id])
             written = work.jobs.progress([_chunked(cut)])
             tasks = _note(work, [cut] if written else [], self.clock.now())
             work.commit()

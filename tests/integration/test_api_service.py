@@ -17,6 +17,7 @@ from app import bootstrap, main
 from app.api import routes
 from app.main import create_app
 from app.settings import Settings
+from tests.services.running import embedded_alone
 
 
 def test_every_answer_has_security_headers_and_an_id(api: Any) -> None:
@@ -105,6 +106,7 @@ def test_health_is_told_without_a_key(api: Any) -> None:
     assert set(ready.json()["parts"].values()) == {None}
 
 
+@embedded_alone
 def test_a_part_that_is_down_is_named(api: Any, problem: Any) -> None:
     settings = api.services.settings.model_copy(update={"min_free_bytes": 2**60})
     services = dataclasses.replace(api.services, settings=settings)
@@ -161,6 +163,7 @@ def test_logs_hold_no_text_no_query_and_no_key(api: Any) -> None:
     assert api.secret not in str(logs)
 
 
+@embedded_alone
 def test_a_folder_that_is_held_can_not_be_opened_twice(api: Any) -> None:
     from app.domain.errors import FolderInUseError  # noqa: PLC0415 - read where it is used
 

@@ -18,6 +18,7 @@ from app.domain.documents import VersionState
 from app.domain.errors import ConflictError, ForbiddenError, NotFoundError, UnsupportedFormatError
 from app.domain.filters import Comparison, Scalar
 from app.domain.jobs import JobState
+from tests.services.running import embedded_alone
 
 Corpus = Any  # of conftest.py, which importlib mode does not let tests import
 
@@ -257,6 +258,7 @@ def test_a_batch_takes_its_good_lines_and_reports_the_others(corpus: Corpus) -> 
     assert sorted(corpus.texts("shrew")) == ["first shrew", "fourth shrew"]
 
 
+@embedded_alone
 def test_once_a_purge_has_ended_no_file_holds_a_word_of_the_document(corpus: Corpus) -> None:
     folder = corpus.services.settings.data_dir
     for number in range(8):

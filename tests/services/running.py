@@ -29,6 +29,10 @@ _BROKERS = {"rabbitmq": ("FOOTNOTE_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1
             "redis": ("FOOTNOTE_TEST_REDIS_URL", "redis://127.0.0.1:6379/5", 6379)}  # fmt: skip
 
 
+# Of tests that look into the data folder, or end threads of the process: what embedded mode alone has.
+embedded_alone = pytest.mark.skipif(bool(os.environ.get("FOOTNOTE_TEST_MODE")), reason="of the embedded mode alone")
+
+
 def require(*, broker: str) -> None:
     """Skip, or fail in CI, where a server of the machine is missing."""
     missing = pytest.fail if os.environ.get("FOOTNOTE_REQUIRE_SERVICES") == "1" else pytest.skip

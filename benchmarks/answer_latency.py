@@ -23,7 +23,7 @@ from typing import Any
 import httpx
 
 from benchmarks import latency, load, memory, metrics, report, startup
-from benchmarks.service import BenchmarkError, Service, serving
+from benchmarks.service import BenchmarkError, Service, serving, until_idle
 
 CLIENTS = (1, 8)
 _WANTED = {"p50": 120.0, "p95": 250.0, "per_second": 12.0, "busy_p95": 700.0, "to_wire_ms": 10.0}
@@ -56,6 +56,8 @@ def measured(arguments: argparse.Namespace, work: pathlib.Path) -> dict[str, Any
     asked = latency.questions(arguments.data, work)
     bodies = [json.dumps({"question": question}).encode() for question in asked]
     with serving(folder) as service:
+        with service.client() as client:
+            until_idle(client)  # what an earlier run left unfinished
         load.run(service, "POST", "/v1/ask", bodies[-50:], clients=1, seconds=min(seconds, 3.0))  # warms the service
         by_clients: dict[int, list[dict[str, float]]] = {clients: [] for clients in CLIENTS}
         with memory.sampled(service.pid) as peak:

@@ -27,7 +27,7 @@ from typing import Any
 
 from benchmarks import corpora, load, memory, report, startup
 from benchmarks.report import ROOT
-from benchmarks.service import BenchmarkError, Service, make_collection, serving
+from benchmarks.service import BenchmarkError, Service, make_collection, serving, until_idle
 
 CLIENTS = (1, 8, 32)
 _WANTED = {"p50": 30.0, "p99": 90.0, "per_second": 45.0, "busy_p95": 400.0, "ready_seconds": 3.0, "rss_mb": 900.0}
@@ -61,6 +61,8 @@ def measured(arguments: argparse.Namespace, work: pathlib.Path) -> dict[str, Any
     queries = questions(arguments.data, work)
     starts = [startup.started(folder) for _ in range(rounds)]
     with serving(folder) as service:
+        with service.client() as client:
+            until_idle(client)  # what an earlier run left unfinished
         load.searches(service, queries, clients=1, seconds=min(seconds, 3.0))  # warms what a first search warms
         with memory.sampled(service.pid) as peak:
             by_clients: dict[int, list[dict[str, float]]] = {clients: [] for clients in CLIENTS}

@@ -28,6 +28,7 @@ from app.api.routes import (
     docs,
     documents,
     health,
+    indexes,
     jobs,
     keys,
     search,
@@ -43,6 +44,7 @@ _DESCRIPTION = "Answers over your own documents, each sentence with a verified f
 _GC_OBJECTS = 10_000  # made and not yet gone, after which Python looks for cycles; a search makes some thousands
 _ROUTERS = (
     collections,
+    indexes,
     batch,
     documents,
     jobs,

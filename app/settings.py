@@ -68,6 +68,12 @@ class Settings(BaseSettings):
     embedder: str = Field(
         "all-MiniLM-L6-v2", description="the embedding model: the built-in one, a folder, or a hub name"
     )
+    other_embedders: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="embedding models that collections made before still use, comma-separated"
+    )
+    chunk_tokens: int | None = Field(
+        None, ge=32, description="most tokens that are packed into a chunk; what fits the model's window by default"
+    )
     embedder_precision: Literal["auto", "f32", "bf16", "int8"] = Field(
         "auto", description="numeric path of the built-in model; auto measures once and remembers"
     )
@@ -104,7 +110,7 @@ class Settings(BaseSettings):
     )
     metrics_public: bool = Field(default=True, description="is /metrics open without a key?")
 
-    @field_validator("allowed_hosts", "cors_origins", mode="before")
+    @field_validator("allowed_hosts", "cors_origins", "other_embedders", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -9,6 +9,9 @@ store before the next begins, so a resumed item is not paid for twice:
     embed   \  window by window; a resumed item
     index   /  skips the chunks that the index holds
     switch  the version is live, the old one is hidden, the item is final: one transaction
+
+A collection may have several indexes (app.documents.reindex): an item then is a task for each of them, and its version
+goes live when it is whole in all of them. Items of kind reindex bring live versions into an index that lacks them.
 """
 
 from __future__ import annotations
@@ -24,21 +27,24 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from app.domain.access import scope
-from app.domain.documents import Chunk, Index, Version, VersionState
-from app.domain.errors import DocumentError, FingerprintMismatchError, FootnoteError, TransientError
+from app.domain.documents import Chunk, Indexed, Version, VersionState, chunk_ids
+from app.domain.errors import DocumentError, FootnoteError, NotFoundError, TransientError
 from app.domain.events import Observer
-from app.domain.jobs import Failure, Item, JobKind, JobState, Stage, Warning_
+from app.domain.jobs import Failure, Item, JobKind, Stage, Warning_
 from app.domain.leases import Lease, StoppingError
 from app.domain.passages import Loaded
-from app.domain.ports import Clock, Embedder, FileStore, SparseEncoder, VectorStore
+from app.domain.ports import Clock, FileStore, SparseEncoder, VectorStore
 from app.domain.repositories import Database, LeaseProgress, Outcome, WriteWork
 from app.domain.vectors import Space
 from app.text import canonical
-from ingestion.chunk.chunker import Chunker
+from ingestion import tasks as tasks_
 from ingestion.embed.encode import encode
 from ingestion.index.switch import Whole, switch
+from ingestion.index.whole import complete
 from ingestion.index.write import points
+from ingestion.load import stored
 from ingestion.load.isolated import Request
+from ingestion.tasks import Builders, Cut, Task
 
 WINDOW_CHUNKS = 256  # embedded, upserted and reported at once: some 10 s of embedding on two old cores
 _ROWS = 2000  # chunk rows written in one transaction: about 0.2 s of the database's lock
@@ -55,24 +61,6 @@ class Loader(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """An item with what the database says of it."""
-
-    item: Item
-    version: Version
-    index: Index
-    cut: tuple[Cut, ...] | None = None  # of a small document that was cut just now; else its rows are read
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Cut:
-    """A chunk, and what is known of its size."""
-
-    chunk: Chunk
-    tokens: int | None  # the most that its text has as it is embedded; None where it was not counted just now
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Document:
     """A task whose text was read and cut."""
 
@@ -86,15 +74,14 @@ class _Document:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """Runs items of the kinds ingest and batch. Dependencies are fields; the calls are safe from many threads."""
+    """Runs items of the kinds ingest, batch and reindex. Dependencies are fields; the calls are safe from many threads."""
 
     database: Database
     files: FileStore
     vectors: VectorStore
-    embedder: Embedder
+    builders: Builders
     sparse: SparseEncoder
     loader: Loader
-    chunker: Chunker
     clock: Clock
     observer: Observer
 
@@ -106,78 +93,80 @@ class Pipeline:
             StoppingError: the process wants to end; likewise.
         """
         tasks = self._tasks(items)
-        fresh = [task for task in tasks if task.item.stage is Stage.LOAD]
-        resumed = [task for task in tasks if task.item.stage is not Stage.LOAD]
-        cut = self._chunk(self._load(fresh), lease)
-        whole = self._index([*resumed, *cut], lease)
-        self._switch(whole)
+        whole = self._written(tasks, lease)
+        live = [group for group in whole if not group[0].anew]
+        self._switch(live, lease)
+        self._complete([group for group in whole if group[0].anew])
+
+    def _written(self, tasks: Sequence[Task], lease: Lease) -> list[list[Task]]:
+        """Cut and index what is not yet; gives the tasks of each item that is whole and still held."""
+        resumed = [task for task in tasks if task.resumed]
+        cut = self._chunk(self._load([task for task in tasks if not task.resumed]), lease)
+        left = [*resumed, *cut]
+        lost = self._index(left, lease)
+        return [group for group in tasks_.by_item(left) if group[0].item.id not in lost]
 
     def _tasks(self, items: Sequence[Item]) -> list[Task]:
         """Items with their versions; those that have nothing to do any more, or can't, end here."""
-        tasks: list[Task] = []
-        ended: list[Outcome] = []
         with self.database.read() as work:
-            versions = work.versions.many([item.version_id for item in items if item.version_id is not None])
-            documents = work.documents.many([item.document_id for item in items if item.document_id is not None])
-            collections = {document.collection_id for document in documents.values()}
-            indexes = {each: work.collections.live_index(each) for each in collections}
-            for item in items:
-                version = versions.get(item.version_id) if item.version_id else None
-                document = documents.get(item.document_id) if item.document_id else None
-                index = indexes[document.collection_id] if document else None
-                if version is None or version.state is not VersionState.PENDING or index is None:
-                    ended.append(
-                        _ended(item, Failure(code="gone", message="the document was deleted", retryable=False))
-                    )
-                elif (mismatch := self._mismatch(index)) is not None:
-                    ended.append(_ended(item, mismatch))
-                else:
-                    tasks.append(Task(item=item, version=version, index=index))
+            tasks, ended = tasks_.of_items(work, items, self.builders)
         self._end(ended, items)
         return tasks
 
-    def _mismatch(self, index: Index) -> Failure | None:
-        """Why this process can't add to that index, if it can't."""
-        ours = (self.embedder.fingerprint, self.sparse.fingerprint)
-        if (index.fingerprints.dense, index.fingerprints.sparse) == ours:
-            return None
-        return Failure(
-            code=FingerprintMismatchError.code,
-            message=f"the collection was embedded with {index.fingerprints.dense}, this process embeds with {ours[0]}: set "
-            "FOOTNOTE_EMBEDDER back, or ingest into a new collection",
-            retryable=True,
-        )
-
     def _load(self, tasks: Sequence[Task]) -> list[tuple[Task, Loaded]]:
-        """Read originals and keep their canonical texts."""
+        """Read originals, each once, and keep their canonical texts; those of live versions are kept already."""
         if not tasks:
             return []
         started = time.perf_counter()
-        with contextlib.ExitStack() as opened:
-            requests = [
-                Request(
-                    path=pathlib.Path(opened.enter_context(self.files.local(task.version.original_key))),
-                    filename=task.version.filename,
-                    media_type=task.version.media_type,
-                )
-                for task in tasks
-            ]
-            results = self.loader.load_many(requests)
+        groups = tasks_.by_item(tasks)
         good: list[tuple[Task, Loaded]] = []
         ended: list[Outcome] = []
-        for task, result in zip(tasks, results, strict=True):
+        texts: dict[str, bytes] = {}
+        for group, result in zip(groups, self._read([group[0] for group in groups]), strict=True):
+            first = group[0]
             if isinstance(result, TransientError):
                 raise result
-            if isinstance(result, FootnoteError):
-                ended.append(_ended(task.item, _failure(result)))
+            if first.anew:
+                document = self._as_stored(first.version, result)
+            elif isinstance(result, FootnoteError):
+                ended.append(tasks_.failed(first.item, _failure(result)))
+                continue
             else:
-                good.append((task, result))
+                document = result
+                texts[first.version.text_key] = canonical.pack(document.text, document.pages)
+            good += [(task, document) for task in group]
         self._end(ended, [task.item for task in tasks])
-        self.files.write_many(
-            {task.version.text_key: canonical.pack(loaded.text, loaded.pages) for task, loaded in good}
-        )
-        self.observer.stage("load", time.perf_counter() - started, len(tasks))
+        self.files.write_many(texts)
+        self.observer.stage("load", time.perf_counter() - started, len(groups))
         return good
+
+    def _read(self, tasks: Sequence[Task]) -> list[Loaded | FootnoteError]:
+        """The original of each task, or why it can't be read."""
+        results: list[Loaded | FootnoteError] = []
+        with contextlib.ExitStack() as opened:
+            requests: dict[int, Request] = {}
+            for place, task in enumerate(tasks):
+                results.append(NotFoundError("the original is gone", code="original_missing"))
+                with contextlib.suppress(NotFoundError):
+                    requests[place] = Request(
+                        path=pathlib.Path(opened.enter_context(self.files.local(task.version.original_key))),
+                        filename=task.version.filename,
+                        media_type=task.version.media_type,
+                    )
+            for place, result in zip(requests, self.loader.load_many(list(requests.values())), strict=True):
+                results[place] = result
+        return results
+
+    def _as_stored(self, version: Version, result: Loaded | FootnoteError) -> Loaded:
+        """A live version as its stored text says, which citations point into, with the structure of the original if it is
+        still read alike.
+        """
+        with contextlib.closing(self.files.open(version.text_key)) as stream:
+            reader = canonical.TextReader(stream)
+            text = reader.slice(0, reader.chars)
+        if isinstance(result, Loaded) and result.text == text:
+            return result
+        return stored.loaded(text, reader.pages, media_type=version.media_type)
 
     def _chunk(self, loaded: Sequence[tuple[Task, Loaded]], lease: Lease) -> list[Task]:
         """Cut texts and write the chunks' rows; from then on a version may have points, and is noted as hidden."""
@@ -192,7 +181,7 @@ class Pipeline:
                 cut.append(each)
             else:
                 error = DocumentError("there is no text in this document", code="no_text")
-                ended.append(_ended(task.item, _failure(error)))
+                ended.append(tasks_.failed(task.item, _failure(error)))
         self._end(ended, [task.item for task, _ in loaded])
         self.observer.stage("chunk", time.perf_counter() - started, sum(len(each.cut) for each in cut))
         small = [each for each in cut if len(each.cut) <= _ROWS]
@@ -203,7 +192,7 @@ class Pipeline:
         return tasks
 
     def _cut(self, task: Task, loaded: Loaded) -> _Document:
-        pieces = self.chunker.cut(loaded)
+        pieces = self.builders.of(task.index).chunker_of(task.index).cut(loaded)
         chunks = (
             Chunk(
                 index_id=task.index.id,
@@ -230,9 +219,11 @@ class Pipeline:
         """All rows of some small documents in one transaction; gives the tasks that were still held."""
         with self.database.write() as work:
             work.documents.hold(each.task.version.document_id for each in cut)
-            written = work.jobs.progress([_chunked(each) for each in cut])
+            written = work.jobs.progress(list({each.task.item.id: _chunked(each) for each in cut}.values()))
             mine = [each for each in cut if each.task.item.id in written]
-            work.chunks.remove([each.task.version.id for each in mine])
+            for index_id in {each.task.index.id: None for each in mine}:
+                of_index = [each.task.version.id for each in mine if each.task.index.id == index_id]
+                work.chunks.remove(of_index, index_id=index_id)
             tasks = _note(work, mine, self.clock.now())
             work.chunks.add([(each.task.version.document_id, one.chunk) for each in mine for one in each.cut])
             work.commit()
@@ -247,7 +238,7 @@ class Pipeline:
                 if not work.jobs.held({item.id: item.lease_token}):
                     return []
                 if first == 0:
-                    work.chunks.remove([version.id])
+                    work.chunks.remove([version.id], index_id=cut.task.index.id)
                 work.chunks.add([(version.document_id, one.chunk) for one in cut.cut[first : first + _ROWS]])
                 work.commit()
             _stop_if_asked(lease)
@@ -258,18 +249,20 @@ class Pipeline:
             work.commit()
         return tasks
 
-    def _index(self, tasks: Sequence[Task], lease: Lease) -> list[Task]:
-        """Embed and upsert what the index does not hold yet; gives the tasks that are whole and still held."""
+    def _index(self, tasks: Sequence[Task], lease: Lease) -> set[uuid.UUID]:
+        """Embed and upsert what the indexes do not hold yet; gives the ids of items that were lost on the way."""
         lost: set[uuid.UUID] = set()
-        for space, group in _by_space(tasks):
+        units = _Units.of(tasks)
+        for group in tasks_.by_build(tasks):
+            space = group[0].index.space
             self.vectors.ensure(space)
-            for window in _windows(self._missing(space, group, lost), WINDOW_CHUNKS):
+            for window in tasks_.windows(self._missing(space, group, lost), WINDOW_CHUNKS):
                 _stop_if_asked(lease)
-                self._index_window(space, window, lease, lost)
+                self._index_window(space, window, units, lease, lost)
             for task in group:
-                if task.item.stage is not Stage.LOAD and task.item.id not in lost:
-                    self._set_access(task.index, task.version)  # an earlier worker may have written older readers
-        return [task for task in tasks if task.item.id not in lost]
+                if task.resumed and task.item.id not in lost:
+                    self._set_access(task)  # an earlier worker may have written older readers
+        return lost
 
     def _missing(self, space: Space, tasks: Sequence[Task], lost: set[uuid.UUID]) -> Iterator[tuple[Task, Cut]]:
         """Every chunk that is to be indexed, read in pages; of a resumed item only those that the index lacks."""
@@ -284,16 +277,16 @@ class Pipeline:
                 if not chunks:
                     break
                 first = chunks[-1].ordinal + 1
-                resumed = task.item.stage is not Stage.LOAD
-                held = self.vectors.present(space, [chunk.id for chunk in chunks]) if resumed else set()
+                held = self.vectors.present(space, [chunk.id for chunk in chunks]) if task.resumed else set()
                 yield from ((task, Cut(chunk, None)) for chunk in chunks if chunk.id not in held)
 
     def _index_window(
-        self, space: Space, window: Sequence[tuple[Task, Cut]], lease: Lease, lost: set[uuid.UUID]
+        self, space: Space, window: Sequence[tuple[Task, Cut]], units: _Units, lease: Lease, lost: set[uuid.UUID]
     ) -> None:
         started = time.perf_counter()
         titled = [(task.version.title, one.chunk) for task, one in window]
-        encoded = encode(self.embedder, self.sparse, self._passages(window), titled)
+        builder = self.builders.of(window[0][0].index)
+        encoded = encode(builder.embedder, self.sparse, self._passages(window), titled)
         embedded = time.perf_counter()
         self.observer.stage("embed", embedded - started, len(window))
         ids = {task.item.id for task, _ in window}
@@ -301,41 +294,50 @@ class Pipeline:
         rows = [row for row, (task, _) in enumerate(window) if task.item.id not in gone]
         kept = [(window[row][0].version, window[row][1].chunk) for row in rows]
         self.vectors.upsert(space, points(kept, encoded.rows(rows)))
-        late = ids - gone - self._report(window, gone)
-        self._take_back(space, _tasks_of(window, late))
+        late = ids - gone - self._report(window, units, gone)
+        late |= self._take_back(space, window, gone, late)
         lost |= gone | late
         self.observer.stage("index", time.perf_counter() - embedded, len(rows))
 
-    def _take_back(self, space: Space, tasks: Sequence[Task]) -> None:
-        """Remove what was written for versions that were cancelled or deleted during the upsert.
+    def _take_back(
+        self, space: Space, window: Sequence[tuple[Task, Cut]], gone: set[uuid.UUID], late: set[uuid.UUID]
+    ) -> set[uuid.UUID]:
+        """Remove what was written for versions that were cancelled, deleted or replaced during the upsert; gives the items
+        of those.
 
-        One that was merely lost to another worker stays: the other writes the same points.
+        One that was merely lost to another worker stays: the other writes the same points, and may be done already.
         """
-        if not tasks:
-            return
+        tasks = {task.item.id: task for task, _ in window if task.item.id not in gone}
+        doubtful = [task for task in tasks.values() if task.anew or task.item.id in late]
+        if not doubtful:
+            return set()
         with self.database.read() as work:
-            current = work.versions.many([task.version.id for task in tasks])
-        pending = {each.id for each in current.values() if each.state is VersionState.PENDING}
-        self.vectors.delete_versions(space, [task.version.id for task in tasks if task.version.id not in pending])
+            current = work.versions.many([task.version.id for task in doubtful])
+        wanted = {each.id for each in current.values() if each.state in (VersionState.PENDING, VersionState.LIVE)}
+        unwanted = [task for task in doubtful if task.version.id not in wanted]
+        self.vectors.delete_versions(space, [task.version.id for task in unwanted])
+        return {task.item.id for task in unwanted}
 
     def _passages(self, window: Sequence[tuple[Task, Cut]]) -> list[str]:
         passages: list[str] = []
+        index = window[0][0].index
+        chunker = self.builders.of(index).chunker_of(index)
         for title, group in itertools.groupby(window, key=lambda pair: pair[0].version.title):
             cut = [one for _, one in group]
-            passages += self.chunker.passages(
+            passages += chunker.passages(
                 title, [(one.chunk.headings, one.chunk.text) for one in cut], [one.tokens for one in cut]
             )
         return passages
 
-    def _report(self, window: Sequence[tuple[Task, Cut]], gone: set[uuid.UUID]) -> set[uuid.UUID]:
+    def _report(self, window: Sequence[tuple[Task, Cut]], units: _Units, gone: set[uuid.UUID]) -> set[uuid.UUID]:
         """Write how far each item of a window has come; gives those that are still held."""
         reports = [
             LeaseProgress(
                 item_id=task.item.id,
                 lease_token=task.item.lease_token,
                 stage=Stage.INDEX,
-                units_done=one.chunk.ordinal + 1,
-                units_total=task.version.chunks,
+                units_done=units.before(task) + one.chunk.ordinal + 1,
+                units_total=units.total(task),
             )
             for task, one in {task.item.id: (task, one) for task, one in window}.values()
             if task.item.id not in gone
@@ -345,32 +347,68 @@ class Pipeline:
             work.commit()
         return held
 
-    def _switch(self, tasks: Sequence[Task]) -> None:
-        """Make versions live; one whose readers were changed meanwhile gets its points right first."""
+    def _switch(self, groups: Sequence[Sequence[Task]], lease: Lease) -> None:
+        """Make versions live; one whose readers were changed meanwhile gets its points right first, and one whose collection
+        has got another index goes into that too.
+        """
+        if not groups:
+            return
         started = time.perf_counter()
-        whole = [
-            Whole(item=task.item, version=task.version, index=task.index, warnings=task.item.warnings) for task in tasks
-        ]
+        whole = {group[0].item.id: list(group) for group in groups}
         for _ in range(_SWITCH_TRIES):
             if not whole:
                 break
             now = self.clock.now()
             with self.database.write() as work:
-                switched = switch(work, whole, now)
-                work.jobs.settle(sorted({task.item.job_id for task in tasks}), now)
+                switched = switch(work, [_whole(group) for group in whole.values()], now, serve=self.builders.serve)
+                work.jobs.settle(sorted({group[0].item.job_id for group in groups}), now)
                 work.commit()
             for outcome in switched.ended:
                 self.observer.item(JobKind.INGEST, outcome.state, None)
-            whole = list(switched.changed)
-            for each in whole:
-                self._set_access(each.index, each.version)
+            before, whole = whole, {}
+            for changed in switched.changed:
+                whole[changed.item.id] = self._accessed(before[changed.item.id], changed.version)
+            missing = [
+                Task(item=lacking.item, version=lacking.version, index=index, resumed=False)
+                for lacking, indexes in switched.lacking
+                for index in indexes
+            ]
+            for group in self._written(missing, lease):
+                whole[group[0].item.id] = [*before[group[0].item.id], *group]
         else:
             raise TransientError("a document's readers change faster than they can be indexed; it is tried again")
-        self.observer.stage("switch", time.perf_counter() - started, len(tasks))
+        self.observer.stage("switch", time.perf_counter() - started, len(groups))
 
-    def _set_access(self, index: Index, version: Version) -> None:
+    def _complete(self, groups: Sequence[Sequence[Task]]) -> None:
+        """Note that live versions are whole in the indexes that lacked them; one whose readers were changed meanwhile gets
+        its points right first.
+        """
+        whole = {group[0].item.id: list(group) for group in groups}
+        for _ in range(_SWITCH_TRIES):
+            if not whole:
+                return
+            now = self.clock.now()
+            with self.database.write() as work:
+                changed = complete(work, [_whole(group) for group in whole.values()], now)
+                work.jobs.settle(sorted({group[0].item.job_id for group in groups}), now)
+                work.commit()
+            whole = {each.item.id: self._accessed(whole[each.item.id], each.version) for each in changed}
+        if whole:
+            raise TransientError("a document's readers change faster than they can be indexed; it is tried again")
+
+    def _accessed(self, group: Sequence[Task], version: Version) -> list[Task]:
+        """The tasks after their points got the readers and metadata that the version has now."""
+        changed = [dataclasses.replace(task, version=version) for task in group]
+        for task in changed:
+            self._set_access(task)
+        return changed
+
+    def _set_access(self, task: Task) -> None:
         self.vectors.set_access(
-            _space(index), version.id, scope=scope(index.id, version.readers), metadata=version.metadata
+            task.index.space,
+            chunk_ids(task.index.id, task.version.id, task.chunks),
+            scope=scope(task.index.id, task.version.readers),
+            metadata=task.version.metadata,
         )
 
     def _end(self, outcomes: Sequence[Outcome], items: Sequence[Item]) -> None:
@@ -390,8 +428,38 @@ class Pipeline:
             self.observer.item(JobKind.INGEST, outcome.state, outcome.error.code if outcome.error else None)
 
 
-def _ended(item: Item, failure: Failure) -> Outcome:
-    return Outcome(item_id=item.id, lease_token=item.lease_token, state=JobState.FAILED, error=failure)
+def _whole(group: Sequence[Task]) -> Whole:
+    first = group[0]
+    return Whole(
+        item=first.item,
+        version=first.version,
+        indexes={task.index.id: task.chunks for task in group},
+        warnings=first.item.warnings,
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Units:
+    """How many chunks each item has in all, and before each of its tasks."""
+
+    totals: dict[uuid.UUID, int]
+    offsets: dict[tuple[uuid.UUID, uuid.UUID], int]
+
+    @classmethod
+    def of(cls, tasks: Sequence[Task]) -> _Units:
+        totals: dict[uuid.UUID, int] = {}
+        offsets: dict[tuple[uuid.UUID, uuid.UUID], int] = {}
+        for group in tasks_.by_build(tasks):  # in the order in which they are worked on
+            for task in group:
+                offsets[task.item.id, task.index.id] = totals.get(task.item.id, 0)
+                totals[task.item.id] = offsets[task.item.id, task.index.id] + task.chunks
+        return cls(totals, offsets)
+
+    def before(self, task: Task) -> int:
+        return self.offsets[task.item.id, task.index.id]
+
+    def total(self, task: Task) -> int:
+        return self.totals[task.item.id]
 
 
 def _failure(error: FootnoteError) -> Failure:
@@ -413,24 +481,34 @@ def _chunked(cut: _Document) -> LeaseProgress:
 def _note(work: WriteWork, cut: Sequence[_Document], now: dt.datetime) -> list[Task]:
     """Write what is known of versions now, and that points of them may exist from now on."""
     current = work.versions.many([each.task.version.id for each in cut])
+    known: dict[uuid.UUID, Version] = {}
     tasks: list[Task] = []
     for each in cut:
-        version = current[each.task.version.id]  # with title, metadata and readers as changed since it was claimed
-        version = dataclasses.replace(
-            version,
-            title=version.title or each.title,
-            pages=each.pages,
-            text_chars=each.text_chars,
-            chunks=len(each.cut),
-        )
+        version = each.task.version
+        if not each.task.anew and version.id not in known:  # the first task of an item is for the live index
+            version = current[version.id]  # with title, metadata and readers as changed since it was claimed
+            known[version.id] = dataclasses.replace(
+                version,
+                title=version.title or each.title,
+                pages=each.pages,
+                text_chars=each.text_chars,
+                chunks=len(each.cut) if version.chunks is None else version.chunks,
+            )
         item = dataclasses.replace(each.task.item, warnings=each.warnings)
-        tasks.append(dataclasses.replace(each.task, version=version, item=item))
-    work.versions.update_many([task.version for task in tasks])
-    for space, group in _by_space(tasks):
+        tasks.append(
+            dataclasses.replace(
+                each.task, version=known.get(version.id, version), item=item, chunks=len(each.cut), resumed=False
+            )
+        )
+    work.versions.update_many(list(known.values()))
+    work.chunks.note_indexed(
+        [Indexed(index_id=t.index.id, version_id=t.version.id, chunks=t.chunks, whole=False) for t in tasks]
+    )
+    for group in tasks_.by_build([task for task in tasks if not task.anew]):
         work.versions.hide(
             [task.version.id for task in group],
             document_ids=[task.version.document_id for task in group],
-            space=space.name,
+            space=group[0].index.space.name,
             now=now,
         )
     return tasks
@@ -439,23 +517,3 @@ def _note(work: WriteWork, cut: Sequence[_Document], now: dt.datetime) -> list[T
 def _stop_if_asked(lease: Lease) -> None:
     if lease.stopping():
         raise StoppingError
-
-
-def _space(index: Index) -> Space:
-    return Space(name=index.fingerprints.space, dimensions=index.dimensions)
-
-
-def _by_space(tasks: Sequence[Task]) -> Iterator[tuple[Space, list[Task]]]:
-    spaces: dict[Space, list[Task]] = {}
-    for task in tasks:
-        spaces.setdefault(_space(task.index), []).append(task)
-    yield from spaces.items()
-
-
-def _tasks_of(window: Sequence[tuple[Task, Cut]], item_ids: set[uuid.UUID]) -> list[Task]:
-    return list({task.item.id: task for task, _ in window if task.item.id in item_ids}.values())
-
-
-def _windows(pairs: Iterator[tuple[Task, Cut]], size: int) -> Iterator[list[tuple[Task, Cut]]]:
-    while window := list(itertools.islice(pairs, size)):
-        yield window

@@ -24,7 +24,7 @@ from app.domain.documents import Collection, Fingerprints, Index
 from app.domain.errors import BadQueryError, FingerprintMismatchError, NotFoundError
 from app.domain.filters import Filter
 from app.domain.ports import Embedder, SparseEncoder, VectorStore
-from app.domain.repositories import Database, Hit
+from app.domain.repositories import Database, Hit, ReadWork
 from app.domain.vectors import Rankings, Scored, Space, Sparse, Vector, VectorQuery
 
 MAX_LIMIT = 200
@@ -57,6 +57,7 @@ class SearchRequest:
     limit: int = 10  # hits, or documents where they are grouped
     mode: Mode = Mode.HYBRID
     by_document: bool = False  # only the best hit of each document
+    index_id: uuid.UUID | None = None  # of the one collection that is named: this index of it, live or not
     explain: bool = False
 
 
@@ -97,13 +98,14 @@ class SearchResult:
     hits: tuple[SearchHit, ...]
     explanation: Explanation
     timings_ms: Mapping[str, float]  # embed, wait (for a turn), index, beyond, hydrate
-    vector: Vector | None  # of the query; None where the dense side was not asked
+    vector: Vector | None  # of the query, by the first embedder; None where the dense side was not asked
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Target:
     """What one search asks of the index: a space and the tags of the caller in it."""
 
+    dense: str  # fingerprint of the space's embedder
     space: Space
     scope: tuple[str, ...]
     excluded: tuple[uuid.UUID, ...]
@@ -118,11 +120,23 @@ class _Asked:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What one target gave."""
+
+    hits: Sequence[SearchHit]
+    rankings: Rankings
+    depth: int
+    refills: int
+    removed: Mapping[Removed, int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
     """The use case; safe to call from many threads."""
 
     database: Database
-    embedder: Embedder
+    embedder: Embedder  # of collections that are made now
+    others: Mapping[str, Embedder]  # by fingerprint: of collections that were made before
     sparse: SparseEncoder
     vectors: VectorStore
     max_query_chars: int
@@ -133,8 +147,8 @@ class Search:
 
         Raises:
             BadQueryError: empty, or over FOOTNOTE_MAX_QUERY_CHARS.
-            NotFoundError: a collection that is named does not exist.
-            FingerprintMismatchError: a collection that is named was built with another embedder.
+            NotFoundError: a collection that is named does not exist, or has no such index.
+            FingerprintMismatchError: a collection that is named was built with an embedder that this process lacks.
             TransientError: the embedder or the index can't answer now.
         """
         query = check_query(request.query, max_chars=self.max_query_chars)
@@ -146,40 +160,44 @@ class Search:
         with contextlib.ExitStack() as place:
             with stopwatch.measure("wait"):
                 place.enter_context(self.turns.taken())
-            target = self._target(principal, request)
-            if target is None:
-                return _empty(request, stopwatch)
             sparse = self.sparse.encode_query(query) if request.mode is not Mode.DENSE else None
-            return self._refilled(principal, request, target, _Asked(dense=dense, sparse=sparse), stopwatch)
+            for attempt in range(_REFILLS + 1):
+                targets = self._targets(principal, request)
+                found = [
+                    self._found(principal, request, target, self._asked(query, target, dense, sparse), stopwatch)
+                    for target in targets
+                ]
+                hits = sorted((hit for each in found for hit in each.hits), key=lambda hit: -hit.fused.score)
+                # versions or indexes may be switched between the look into the index and the one into the database
+                if len(hits) >= request.limit or attempt == _REFILLS or self._targets(principal, request) == targets:
+                    break
+        return SearchResult(
+            hits=tuple(hits[: request.limit]),
+            explanation=_explained(request, targets, found),
+            timings_ms=stopwatch.timings_ms,
+            vector=dense,
+        )
 
-    def _refilled(
+    def _asked(self, query: str, target: _Target, dense: Vector | None, sparse: Sparse | None) -> _Asked:
+        """The question as a target's encoders take it."""
+        if dense is None or target.dense == self.embedder.fingerprint:
+            return _Asked(dense=dense, sparse=sparse)
+        return _Asked(dense=self.others[target.dense].embed_query(query), sparse=sparse)
+
+    def _found(
         self, principal: Principal, request: SearchRequest, target: _Target, asked: _Asked, stopwatch: _Stopwatch
-    ) -> SearchResult:
+    ) -> _Found:
+        """What one space has, asked further down its rankings until there are enough."""
         depth = max(_DEPTH, 2 * request.limit)
         for refills in range(_REFILLS + 1):
             fused, rankings = self._fused(request, target, asked, depth, stopwatch)
             with stopwatch.measure("hydrate"):
                 hits, removed = self._visible(principal, request, fused)
-            if len(hits) >= request.limit or refills == _REFILLS:
+            exhausted = len(rankings.dense) < depth and len(rankings.sparse) < depth
+            if len(hits) >= request.limit or refills == _REFILLS or exhausted:
                 break
-            if len(rankings.dense) >= depth or len(rankings.sparse) >= depth:
-                depth *= 2
-            elif (fresh := self._target(principal, request)) == target or fresh is None:
-                break
-            else:  # versions were switched between the look into the index and the one into the database
-                target = fresh
-        explanation = Explanation(
-            mode=request.mode,
-            depth=depth,
-            dense_found=len(rankings.dense),
-            sparse_found=len(rankings.sparse),
-            refills=refills,
-            excluded_versions=len(target.excluded),
-            removed=removed,
-        )
-        return SearchResult(
-            hits=tuple(hits), explanation=explanation, timings_ms=stopwatch.timings_ms, vector=asked.dense
-        )
+            depth *= 2
+        return _Found(hits=hits, rankings=rankings, depth=depth, refills=refills, removed=removed)
 
     def _fused(
         self, request: SearchRequest, target: _Target, asked: _Asked, depth: int, stopwatch: _Stopwatch
@@ -218,45 +236,46 @@ class Search:
             "sparse_beyond": {each.chunk_id: each.score for each in by_words},
         }
 
-    def _target(self, principal: Principal, request: SearchRequest) -> _Target | None:
+    def _targets(self, principal: Principal, request: SearchRequest) -> list[_Target]:
+        """One for each space that the collections asked for lie in."""
         names = request.collections
         if names is not None and not 1 <= len(names) <= MAX_COLLECTIONS:
             raise BadQueryError(f"`collections` names 1 to {MAX_COLLECTIONS} collections, or is left out for all")
         with self.database.read() as work:
             found = work.collections.named(principal.workspace_id, names)
-            mine = [pair for pair in found if self._same_space(pair[1].fingerprints)]
+            if request.index_id is not None:
+                found = _with_index(work, found, request.index_id)
+            mine: dict[Space, list[Index]] = {}
+            for _, index in found:
+                if self._serves(index.fingerprints):
+                    mine.setdefault(index.space, []).append(index)
             if names is not None:
-                self._require_all(names, found, mine)
-            if not mine:
-                return None
-            index = mine[0][1]
-            excluded = work.versions.hidden_ids(index.fingerprints.space, limit=MAX_EXCLUDED)
-        return _Target(
-            space=Space(name=index.fingerprints.space, dimensions=index.dimensions),
-            scope=tuple(f"{each.id}/{tag}" for _, each in mine for tag in principal.index_tags),
-            excluded=tuple(excluded),
-        )
+                self._require_all(names, found)
+            return [
+                _Target(
+                    dense=indexes[0].fingerprints.dense,
+                    space=space,
+                    scope=tuple(f"{each.id}/{tag}" for each in indexes for tag in principal.index_tags),
+                    excluded=tuple(work.versions.hidden_ids(space.name, limit=MAX_EXCLUDED)),
+                )
+                for space, indexes in mine.items()
+            ]
 
-    def _same_space(self, fingerprints: Fingerprints) -> bool:
-        return (fingerprints.dense, fingerprints.sparse) == (self.embedder.fingerprint, self.sparse.fingerprint)
+    def _serves(self, fingerprints: Fingerprints) -> bool:
+        known = fingerprints.dense == self.embedder.fingerprint or fingerprints.dense in self.others
+        return known and fingerprints.sparse == self.sparse.fingerprint
 
-    def _require_all(
-        self,
-        names: Sequence[str],
-        found: Iterable[tuple[Collection, Index]],
-        mine: Iterable[tuple[Collection, Index]],
-    ) -> None:
-        known = {collection.name for collection, _ in found}
+    def _require_all(self, names: Sequence[str], found: Iterable[tuple[Collection, Index]]) -> None:
+        indexes = {collection.name: index for collection, index in found}
         for name in names:
-            if name not in known:
+            if name not in indexes:
                 raise NotFoundError(f"no collection named {name!r:.80} in this workspace", code="unknown_collection")
-        usable = {collection.name for collection, _ in mine}
         for name in names:
-            if name not in usable:
+            if not self._serves(indexes[name].fingerprints):
                 raise FingerprintMismatchError(
-                    f"collection {name!r} was embedded with another model than the one that is configured "
-                    f"({self.embedder.fingerprint}): set FOOTNOTE_EMBEDDER back, or ingest its documents anew into a new "
-                    "collection"
+                    f"collection {name!r} was embedded with {indexes[name].fingerprints.dense}, this process embeds with "
+                    f"{self.embedder.fingerprint}: name its model in FOOTNOTE_OTHER_EMBEDDERS, and build a new index by "
+                    "`footnote reindex`"
                 )
 
     def _visible(
@@ -302,7 +321,7 @@ def check_query(query: str, *, max_chars: int) -> str:
 
 
 def _reason(principal: Principal, request: SearchRequest, hit: Hit | None, documents: set[uuid.UUID]) -> Removed | None:
-    if hit is None or not hit.live:
+    if hit is None or not _answers(request, hit):
         return Removed.NOT_LIVE
     if not principal.may_read(hit.document.readers):
         return Removed.NOT_READABLE
@@ -311,6 +330,11 @@ def _reason(principal: Principal, request: SearchRequest, hit: Hit | None, docum
     if request.by_document and hit.document.id in documents:
         return Removed.SAME_DOCUMENT
     return None
+
+
+def _answers(request: SearchRequest, hit: Hit) -> bool:
+    """Whether the version is live, and the index the one that is asked."""
+    return hit.live if request.index_id is None else hit.version_live and hit.chunk.index_id == request.index_id
 
 
 class _Stopwatch:
@@ -327,8 +351,27 @@ class _Stopwatch:
         self.timings_ms[stage] = round(self.timings_ms.get(stage, 0.0) + spent, 3)
 
 
-def _empty(request: SearchRequest, stopwatch: _Stopwatch) -> SearchResult:
-    explanation = Explanation(
-        mode=request.mode, depth=0, dense_found=0, sparse_found=0, refills=0, excluded_versions=0, removed={}
+def _with_index(
+    work: ReadWork, found: Sequence[tuple[Collection, Index]], index_id: uuid.UUID
+) -> list[tuple[Collection, Index]]:
+    """The one collection with that index of it, live or not."""
+    for collection, _ in found:
+        for index in work.collections.indexes([collection.id]).get(collection.id, []):
+            if index.id == index_id:
+                return [(collection, index)]
+    raise NotFoundError("no such index of this collection", code="unknown_index")
+
+
+def _explained(request: SearchRequest, targets: Sequence[_Target], found: Sequence[_Found]) -> Explanation:
+    removed: collections.Counter[Removed] = collections.Counter()
+    for each in found:
+        removed.update(each.removed)
+    return Explanation(
+        mode=request.mode,
+        depth=max((each.depth for each in found), default=0),
+        dense_found=sum(len(each.rankings.dense) for each in found),
+        sparse_found=sum(len(each.rankings.sparse) for each in found),
+        refills=sum(each.refills for each in found),
+        excluded_versions=sum(len(target.excluded) for target in targets),
+        removed=dict(removed),
     )
-    return SearchResult(hits=(), explanation=explanation, timings_ms=stopwatch.timings_ms, vector=None)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from app.answering.answer import Answered, Said, Sources
+from app.answering.compare import Comparison
 from app.answering.search import Explanation, SearchHit, SearchResult
 from app.documents.add import Accepted
 from app.documents.catalogue import Slice
+from app.documents.reindex import Estimate, IndexState
 from app.domain.access import Key, Workspace
 from app.domain.answers import Answer, AnswerSentence, AnswerStatus, Candidate, Citation
 from app.domain.documents import Chunk, Collection, Deletion, Document, Version, VersionState
@@ -41,6 +44,41 @@ def collection(each: Collection, documents: int) -> Json:
         "documents": documents,
         "created_at": moment(each.created_at),
         "updated_at": moment(each.updated_at),
+    }
+
+
+def index(each: IndexState) -> Json:
+    """One index of a collection."""
+    return {
+        "id": str(each.index.id),
+        "role": each.role.value,
+        "fingerprints": dataclasses.asdict(each.index.fingerprints),
+        "dimensions": each.index.dimensions,
+        "versions": each.versions,
+        "chunks": each.chunks,
+        "missing": each.missing,
+        "created_at": moment(each.index.created_at),
+    }
+
+
+def estimate(each: Estimate) -> Json:
+    """What building a new index would take."""
+    return dataclasses.asdict(each)
+
+
+def comparisons(found: Sequence[Comparison]) -> Json:
+    """Both results for each question."""
+    return {
+        "shared": round(sum(each.shared for each in found) / len(found), 4),
+        "data": [
+            {
+                "query": each.query,
+                "shared": round(each.shared, 4),
+                "live": [_hit(one, explain=False) for one in each.live],
+                "other": [_hit(one, explain=False) for one in each.other],
+            }
+            for each in found
+        ],
     }
 
 

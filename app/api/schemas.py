@@ -183,6 +183,75 @@ class CollectionView(Reply):
     updated_at: dt.datetime
 
 
+class FingerprintsView(Reply):
+    """What an index is built with."""
+
+    chunker: str
+    dense: str
+    sparse: str
+
+
+class IndexView(Reply):
+    """One index of a collection."""
+
+    id: str
+    role: Literal["live", "building", "standby"]
+    fingerprints: FingerprintsView
+    dimensions: int
+    versions: int = Field(description="live versions of the collection that are whole in it")
+    chunks: int = Field(description="theirs")
+    missing: int = Field(description="live versions that are not; it can answer when there are none")
+    created_at: dt.datetime
+
+
+class IndexesView(Reply):
+    """The indexes of a collection, the live one first."""
+
+    data: list[IndexView]
+
+
+class ReindexBody(Request):
+    """What is to be built."""
+
+    force: bool = Field(default=False, description="build anew although the live index is built so already")
+
+
+class EstimateView(Reply):
+    """What building a new index would take."""
+
+    needed: bool = Field(description="false where the live index is built with this model and chunker already")
+    fingerprints: FingerprintsView
+    dimensions: int
+    versions: int
+    chunks: int = Field(description="as the live index has them; another chunker may cut more or fewer")
+    chunks_per_second: float = Field(description="of one process, measured just now on some of them")
+    seconds: float
+    vector_bytes: int
+
+
+class CompareBody(Request):
+    """Questions for both indexes."""
+
+    queries: list[str] = Field(min_length=1, max_length=100)
+    limit: int = Field(10, ge=1, le=50)
+
+
+class ComparisonView(Reply):
+    """What both indexes find for one question."""
+
+    query: str
+    shared: float = Field(description="share of the documents found that both found, [0, 1]")
+    live: list[HitView]
+    other: list[HitView]
+
+
+class ComparisonsView(Reply):
+    """Both results for each question, and the mean share."""
+
+    shared: float
+    data: list[ComparisonView]
+
+
 class DocumentView(Reply):
     """A document."""
 

@@ -15,6 +15,7 @@ import structlog
 
 from app.answering.answer import Ask
 from app.answering.answers import Answers
+from app.answering.compare import Compare
 from app.answering.search import Search
 from app.bootstrap import embedded
 from app.bootstrap.embedded import restore
@@ -27,6 +28,7 @@ from app.documents.collections import Collections
 from app.documents.jobs import JobDesk
 from app.documents.purge import Purge
 from app.documents.refresh import Refresh
+from app.documents.reindex import Reindex, RunReindex
 from app.documents.remove import RemoveDocuments
 from app.documents.uploads import Staged
 from app.domain.access import Role, Workspace
@@ -40,6 +42,7 @@ from app.domain.retry import RetryPolicy
 from app.domain.vectors import Space
 from app.gateway.keys import DEFAULT_WORKSPACE, KeyRequest, Keys, new_key
 from app.gateway.workspaces import Workspaces
+from app.inference.embedder import BatchingEmbedder
 from app.inference.extractive.answerer import ExtractiveAnswerer
 from app.queues.in_process import Lane, Round
 from app.settings import Settings
@@ -50,6 +53,7 @@ from ingestion.load.assembly import Limits
 from ingestion.load.isolated import IsolatedLoader
 from ingestion.pipeline import Pipeline
 from ingestion.run_job import JobRunner
+from ingestion.tasks import Builder, Builders
 
 __all__ = ["ADMIN_KEY_FILE", "DEFAULT_COLLECTION", "Services", "SystemClock", "build", "migrate", "restore"]
 
@@ -149,7 +153,8 @@ def _joined(
     """Join everything; what was opened here is closed again by `undo`."""
     database, files, vectors, embedder = parts.database, parts.files, parts.vectors, parts.embedder
     sparse = Bm25SparseEncoder()
-    chunker = Chunker(embedder.tokenizer)
+    builders = _builders(settings, parts, sparse)
+    chunker = builders.by_dense[embedder.fingerprint].chunker
     loader = IsolatedLoader(
         processes=settings.loader_processes,
         deadline_seconds=settings.load_deadline_seconds,
@@ -167,10 +172,9 @@ def _joined(
         database=database,
         files=files,
         vectors=vectors,
-        embedder=embedder,
+        builders=builders,
         sparse=sparse,
         loader=loader,
-        chunker=chunker,
         clock=clock,
         observer=observer,
     )
@@ -191,6 +195,7 @@ def _joined(
     search = Search(
         database=database,
         embedder=embedder,
+        others={each.fingerprint: each for each in parts.other_embedders},
         sparse=sparse,
         vectors=vectors,
         max_query_chars=settings.max_query_chars,
@@ -230,6 +235,15 @@ def _joined(
         ),
         jobs=JobDesk(database=database, queue=queue, clock=clock),
         search=search,
+        reindex=Reindex(
+            database=database,
+            queue=queue,
+            clock=clock,
+            embedder=embedder,
+            fingerprints=fingerprints,
+            dimensions=embedder.dimensions,
+        ),
+        compare=Compare(database=database, search=search),
         ask=Ask(
             database=database,
             search=search,
@@ -244,6 +258,24 @@ def _joined(
         first_start=founds and _first_start(settings, database, collections, clock),
         started_at=started_at,
     )
+
+
+def _builders(settings: Settings, parts: Parts, sparse: Bm25SparseEncoder) -> Builders:
+    """What makes each kind of index that this process serves."""
+    embedders = (*parts.other_embedders, parts.embedder)  # the last one wins where two are alike
+    return Builders(
+        by_dense={each.fingerprint: Builder(embedder=each, chunker=_chunker(settings, each)) for each in embedders},
+        sparse=sparse.fingerprint,
+    )
+
+
+def _chunker(settings: Settings, embedder: BatchingEmbedder) -> Chunker:
+    window = embedder.tokenizer.window_tokens
+    if settings.chunk_tokens is not None and settings.chunk_tokens > window:
+        raise ConfigurationError(
+            f"FOOTNOTE_CHUNK_TOKENS is {settings.chunk_tokens}, the window of {embedder.fingerprint} is {window} tokens"
+        )
+    return Chunker(embedder.tokenizer, target_tokens=settings.chunk_tokens)
 
 
 def _runner(
@@ -262,6 +294,7 @@ def _runner(
             JobKind.BATCH: pipeline,
             JobKind.PURGE: purge,
             JobKind.REFRESH: refresh,
+            JobKind.REINDEX: RunReindex(database=database, clock=clock, versions=pipeline),
         },
         clock=clock,
         policy=RetryPolicy(attempts=settings.max_attempts),
@@ -298,6 +331,7 @@ def _rounds(
             kept = dt.timedelta(days=settings.answer_retention_days)
             work.answers.prune(created_before=now - kept, limit=_PRUNE_ANSWERS)
             work.commit()
+        purge.sweep_indexes()
         purge.sweep_orphans(started_at=started_at)
 
     return [

@@ -59,12 +59,14 @@ def open_parts(settings: Settings, clock: Clock, undo: contextlib.ExitStack) -> 
         finally:
             embedder = loading.result()
             undo.callback(embedder.close)
+    others = other_embedders_of(settings, undo)
     return Parts(
         database=database,
         files=files,
         stage=files.stage,
         vectors=vectors,
         embedder=embedder,
+        other_embedders=others,
         queue_of=queue_in_process(clock),
         alone=True,
         announce=lambda url: announce(folder, url=url),
@@ -73,15 +75,24 @@ def open_parts(settings: Settings, clock: Clock, undo: contextlib.ExitStack) -> 
     )
 
 
-def embedder_of(settings: Settings) -> BatchingEmbedder:
-    """The embedder that the settings name."""
+def embedder_of(settings: Settings, name: str | None = None) -> BatchingEmbedder:
+    """The embedder that the settings name, or another by name."""
     return models.create(
-        name=settings.embedder,
+        name=name or settings.embedder,
         cache_folder=settings.data_dir / "cache",
         numeric_path=settings.embedder_precision,
         threads=settings.embedder_threads,
         allow_download=settings.allow_downloads,
     )
+
+
+def other_embedders_of(settings: Settings, undo: contextlib.ExitStack) -> list[BatchingEmbedder]:
+    """Those of collections that were made before."""
+    others: list[BatchingEmbedder] = []
+    for name in settings.other_embedders:
+        others.append(embedder_of(settings, name))
+        undo.callback(others[-1].close)
+    return others
 
 
 def queue_in_process(clock: Clock) -> QueueOf:

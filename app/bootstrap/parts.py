@@ -15,7 +15,7 @@ from ingestion.run_job import JobRunner
 
 QueueOf = Callable[[JobRunner, Sequence[Lane], Sequence[Round]], JobQueue]
 INGEST, UPKEEP = "ingest", "upkeep"  # names of lanes
-KINDS = {INGEST: (JobKind.INGEST, JobKind.BATCH), UPKEEP: (JobKind.PURGE, JobKind.REFRESH)}
+KINDS = {INGEST: (JobKind.INGEST, JobKind.BATCH, JobKind.REINDEX), UPKEEP: (JobKind.PURGE, JobKind.REFRESH)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,8 @@ class Parts:
     files: FileStore
     stage: Callable[[], pathlib.Path]  # a fresh path for an upload
     vectors: VectorStore
-    embedder: BatchingEmbedder
+    embedder: BatchingEmbedder  # of what is made now
+    other_embedders: Sequence[BatchingEmbedder]  # of collections that were made before
     queue_of: QueueOf  # the queue that calls this runner
     alone: bool  # whether no other process works on this data: what another one held was lost with it
     announce: Callable[[str], None]  # says where this process listens

@@ -6,7 +6,7 @@ import contextlib
 import pathlib
 import secrets
 
-from app.bootstrap.embedded import embedder_of
+from app.bootstrap.embedded import embedder_of, other_embedders_of
 from app.bootstrap.parts import KINDS, Parts
 from app.db.unit_of_work import SqlDatabase
 from app.domain.errors import ConfigurationError
@@ -52,6 +52,7 @@ def open_parts(settings: Settings, undo: contextlib.ExitStack) -> Parts:
     undo.callback(vectors.close)
     embedder = embedder_of(settings)
     undo.callback(embedder.close)
+    others = other_embedders_of(settings, undo)
     app = make_app(
         broker_url=_required(settings.broker_url),
         name=settings.queue_prefix,
@@ -64,6 +65,7 @@ def open_parts(settings: Settings, undo: contextlib.ExitStack) -> Parts:
         stage=lambda: staging / secrets.token_hex(16),
         vectors=vectors,
         embedder=embedder,
+        other_embedders=others,
         queue_of=lambda _runner, _lanes, _rounds: CeleryQueue(app, lanes=list(KINDS)),
         alone=False,
         announce=lambda _url: None,

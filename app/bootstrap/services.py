@@ -11,6 +11,7 @@ import structlog
 
 from app.answering.answer import Ask
 from app.answering.answers import Answers
+from app.answering.compare import Compare
 from app.answering.search import Search
 from app.bootstrap.parts import Parts
 from app.db.unit_of_work import SqlDatabase
@@ -19,6 +20,7 @@ from app.documents.catalogue import Catalogue
 from app.documents.collections import Collections
 from app.documents.jobs import JobDesk
 from app.documents.purge import Purge
+from app.documents.reindex import Reindex
 from app.documents.remove import RemoveDocuments
 from app.domain.errors import FootnoteError
 from app.domain.events import Observer
@@ -58,6 +60,8 @@ class Services:
     catalogue: Catalogue
     jobs: JobDesk
     search: Search
+    reindex: Reindex
+    compare: Compare
     ask: Ask
     answers: Answers
     first_start: bool
@@ -104,7 +108,8 @@ class Services:
         """Stop in order: workers, then what they use, then the folder. Safe to call twice."""
         self.queue.stop(grace_seconds=self.settings.stop_grace_seconds)
         self.loader.close()
-        self.embedder.close()
+        for embedder in (self.parts.embedder, *self.parts.other_embedders):
+            embedder.close()
         self.vectors.close()
         self.database.close()
         self.parts.release()

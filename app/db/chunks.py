@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Sequence
 
@@ -9,11 +10,11 @@ import sqlalchemy as sa
 
 from app.db.documents import document_of
 from app.db.engine import upsert
-from app.db.repository import Repository, Row, batches
+from app.db.repository import Repository, Row, batches, behind
 from app.db.tables import chunk as table
-from app.db.tables import collection, document, version
-from app.domain.documents import Chunk, Document
-from app.domain.repositories import Hit
+from app.db.tables import collection, document, indexed_version, version
+from app.domain.documents import Chunk, Document, Indexed
+from app.domain.repositories import Hit, IndexSize
 
 # Built once: making a statement and the key under which its compiled form is kept takes longer than carrying it out.
 _BY_IDS = sa.select(table).where(table.c.id.in_(sa.bindparam("ids", expanding=True)))
@@ -57,10 +58,95 @@ class SqlChunks(Repository):
         removed = 0
         for some in batches(version_ids):
             statement = table.delete().where(table.c.version_id.in_(some))
+            note = indexed_version.delete().where(indexed_version.c.version_id.in_(some))
             if index_id is not None:
                 statement = statement.where(table.c.index_id == index_id)
+                note = note.where(indexed_version.c.index_id == index_id)
             removed += self.connection.execute(statement).rowcount
+            self.connection.execute(note)
         return removed
+
+    def note_indexed(self, rows: Sequence[Indexed]) -> None:
+        """Note that these are cut whole, or also written whole."""
+        if not rows:
+            return
+        insert = upsert(self.connection, indexed_version)
+        self.connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=[indexed_version.c.index_id, indexed_version.c.version_id],
+                set_={"chunks": insert.excluded.chunks, "whole": insert.excluded.whole},
+            ),
+            [dataclasses.asdict(each) for each in rows],
+        )
+
+    def indexed(self, version_ids: Sequence[uuid.UUID]) -> dict[tuple[uuid.UUID, uuid.UUID], Indexed]:
+        """What is noted of these versions, by (index id, version id)."""
+        found: dict[tuple[uuid.UUID, uuid.UUID], Indexed] = {}
+        for some in batches(version_ids):
+            query = sa.select(indexed_version).where(indexed_version.c.version_id.in_(some))
+            for row in self.connection.execute(query):
+                found[row.index_id, row.version_id] = Indexed(
+                    index_id=row.index_id, version_id=row.version_id, chunks=row.chunks, whole=row.whole
+                )
+        return found
+
+    def lacking(
+        self, collection_id: uuid.UUID, index_id: uuid.UUID, *, after: uuid.UUID | None, limit: int
+    ) -> list[tuple[uuid.UUID, uuid.UUID]]:
+        """(document id, version id) of live versions that are not whole in an index, by document."""
+        whole = sa.exists().where(
+            indexed_version.c.index_id == index_id,
+            indexed_version.c.version_id == document.c.live_version_id,
+            indexed_version.c.whole,
+        )
+        query = (
+            sa.select(document.c.id, document.c.live_version_id)
+            .where(
+                document.c.collection_id == collection_id,
+                document.c.deleted_at.is_(None),
+                document.c.live_version_id.is_not(None),
+                behind(document.c.id, after),
+                ~whole,
+            )
+            .order_by(document.c.id)
+            .limit(limit)
+        )
+        return [(row.id, row.live_version_id) for row in self.connection.execute(query)]
+
+    def size(self, collection_id: uuid.UUID, index_id: uuid.UUID) -> IndexSize:
+        """How much of a collection's live versions an index has."""
+        note = sa.and_(
+            indexed_version.c.version_id == document.c.live_version_id,
+            indexed_version.c.index_id == index_id,
+            indexed_version.c.whole,
+        )
+        query = (
+            sa.select(
+                sa.func.count(),
+                sa.func.count(indexed_version.c.version_id),
+                sa.func.coalesce(sa.func.sum(indexed_version.c.chunks), 0),
+            )
+            .select_from(document)
+            .outerjoin(indexed_version, note)
+            .where(
+                document.c.collection_id == collection_id,
+                document.c.deleted_at.is_(None),
+                document.c.live_version_id.is_not(None),
+            )
+        )
+        live_versions, versions, chunks = self.connection.execute(query).one()
+        return IndexSize(live_versions=live_versions, versions=versions, chunks=int(chunks))
+
+    def in_index(self, index_id: uuid.UUID, *, limit: int) -> list[uuid.UUID]:
+        """Ids of chunks of one index."""
+        return list(
+            self.connection.execute(sa.select(table.c.id).where(table.c.index_id == index_id).limit(limit)).scalars()
+        )
+
+    def remove_by_id(self, chunk_ids: Sequence[uuid.UUID]) -> None:
+        """Delete these chunks."""
+        for some in batches(chunk_ids):
+            self.connection.execute(table.delete().where(table.c.id.in_(some)))
 
     def of_version(self, version_id: uuid.UUID, index_id: uuid.UUID, *, first: int, limit: int) -> list[Chunk]:
         """A version's chunks with ordinal >= first, in order."""
@@ -96,8 +182,9 @@ class SqlChunks(Repository):
         for row in rows:
             if row.document_id in owners:
                 owner, index_id = owners[row.document_id]
-                live = owner.live_version_id == row.version_id and index_id == row.index_id
-                found[row.id] = Hit(chunk=_chunk(row), chunk_id=row.id, document=owner, live=live)
+                current = index_id is not None and owner.live_version_id == row.version_id
+                live = current and index_id == row.index_id
+                found[row.id] = Hit(chunk=_chunk(row), chunk_id=row.id, document=owner, live=live, version_live=current)
         return found
 
     def _owners(

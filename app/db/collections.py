@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
@@ -37,10 +37,16 @@ class SqlCollections(Repository):
                     name=collection.name,
                     description=collection.description,
                     live_index_id=collection.live_index_id,
+                    building_index_id=collection.building_index_id,
+                    standby_index_id=collection.standby_index_id,
                     created_at=collection.created_at,
                     updated_at=collection.updated_at,
                 )
             )
+        self.add_index(index)
+
+    def add_index(self, index: Index) -> None:
+        """Insert an index."""
         self.connection.execute(
             collection_index.insert().values(
                 id=index.id,
@@ -58,13 +64,15 @@ class SqlCollections(Repository):
         """One by id."""
         return self._one(table.c.workspace_id == workspace_id, table.c.id == collection_id)
 
-    def by_name(self, workspace_id: uuid.UUID, name: str) -> Collection | None:
+    def by_name(self, workspace_id: uuid.UUID, name: str, *, alone: bool = False) -> Collection | None:
         """One by name."""
-        return self._one(table.c.workspace_id == workspace_id, table.c.name == name)
+        return self._one(table.c.workspace_id == workspace_id, table.c.name == name, alone=alone)
 
-    def _one(self, *conditions: sa.ColumnElement[bool]) -> Collection | None:
+    def _one(self, *conditions: sa.ColumnElement[bool], alone: bool = False) -> Collection | None:
         query = sa.select(table).where(table.c.deleted_at.is_(None), *conditions)
-        row = self.first(self.locked(query, table))
+        if self.writes:
+            query = query.with_for_update(read=not alone, of=table)
+        row = self.first(query)
         return None if row is None else _collection(row)
 
     def named(self, workspace_id: uuid.UUID, names: Sequence[str] | None) -> list[tuple[Collection, Index]]:
@@ -99,6 +107,71 @@ class SqlCollections(Repository):
         """One index by id."""
         row = self.first(sa.select(*_INDEX).where(collection_index.c.id == index_id))
         return None if row is None else _index(row)
+
+    def indexes(self, collection_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Index]]:
+        """All that uploads go into, the live one first."""
+        place = sa.case(
+            (collection_index.c.id == table.c.live_index_id, 0),
+            (collection_index.c.id == table.c.building_index_id, 1),
+            else_=2,
+        )
+        found: dict[uuid.UUID, list[Index]] = {}
+        for some in batches(collection_ids):
+            query = (
+                sa.select(*_INDEX)
+                .join(table, table.c.id == collection_index.c.collection_id)
+                .where(
+                    table.c.id.in_(some),
+                    collection_index.c.id.in_(
+                        [table.c.live_index_id, table.c.building_index_id, table.c.standby_index_id]
+                    ),
+                )
+                .order_by(table.c.id, place)
+            )
+            for row in self.connection.execute(query):
+                found.setdefault(row.index_collection_id, []).append(_index(row))
+        return found
+
+    def hold(self, collection_ids: Iterable[uuid.UUID]) -> None:
+        """Let nobody change which indexes these have until this unit ends; SQLite has one writer."""
+        if self.connection.dialect.name == "sqlite":
+            return
+        for some in batches(sorted(set(collection_ids))):
+            query = sa.select(table.c.id).where(table.c.id.in_(some)).order_by(table.c.id)
+            self.connection.execute(query.with_for_update(read=True, of=table)).all()
+
+    def set_indexes(self, collection: Collection) -> None:
+        """Write which index is live, which is being built and which stands by."""
+        self.change(
+            table.update()
+            .where(table.c.id == collection.id)
+            .values(
+                live_index_id=collection.live_index_id,
+                building_index_id=collection.building_index_id,
+                standby_index_id=collection.standby_index_id,
+                updated_at=collection.updated_at,
+            ),
+            "collection",
+        )
+
+    def drop_index(self, index_id: uuid.UUID, now: dt.datetime) -> None:
+        """No collection names it any more."""
+        self.connection.execute(
+            collection_index.update().where(collection_index.c.id == index_id).values(dropped_at=now)
+        )
+
+    def dropped_indexes(self, *, dropped_before: dt.datetime) -> list[Index]:
+        """Those that were dropped before that moment."""
+        query = sa.select(*_INDEX).where(collection_index.c.dropped_at < dropped_before)
+        return [_index(row) for row in self.connection.execute(query.order_by(collection_index.c.id))]
+
+    def remove_index(self, index_id: uuid.UUID) -> None:
+        """Delete the row of a dropped index."""
+        self.connection.execute(
+            collection_index.delete().where(
+                collection_index.c.id == index_id, collection_index.c.dropped_at.is_not(None)
+            )
+        )
 
     def live_index(self, collection_id: uuid.UUID) -> Index | None:
         """The live index of a collection, a deleted one's too."""
@@ -150,6 +223,8 @@ def _collection(row: Row) -> Collection:
         name=row.name,
         description=row.description,
         live_index_id=row.live_index_id,
+        building_index_id=row.building_index_id,
+        standby_index_id=row.standby_index_id,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

@@ -110,6 +110,14 @@ class SqlJobs(Repository):
         row = self.first(sa.select(item).where(_ingests([version_id])).order_by(item.c.id.desc()).limit(1))
         return None if row is None else item_of(row)
 
+    def unfinished(self, collection_id: uuid.UUID, kind: JobKind) -> uuid.UUID | None:
+        """A job of this kind on a collection that has not ended."""
+        query = sa.select(table.c.id).where(
+            table.c.collection_id == collection_id, table.c.kind == kind.value, table.c.state.in_(_UNFINISHED)
+        )
+        found: uuid.UUID | None = self.connection.execute(query.limit(1)).scalar_one_or_none()
+        return found
+
     def queue_position(self, job_id: uuid.UUID) -> int | None:
         """How many waiting items come before this job's first one."""
         first = self.first(

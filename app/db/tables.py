@@ -53,6 +53,8 @@ collection = Table(
     Column("name", sa.Text, nullable=False),
     Column("description", sa.Text, nullable=False),
     Column("live_index_id", ID, nullable=False),
+    Column("building_index_id", ID),  # a second one, not asked yet
+    Column("standby_index_id", ID),  # the one that was live before, to go back to
     Column("created_at", MOMENT, nullable=False),
     Column("updated_at", MOMENT, nullable=False),
     Column("deleted_at", MOMENT),
@@ -78,6 +80,7 @@ collection_index = Table(
     Column("sparse", sa.Text, nullable=False),
     Column("dimensions", sa.Integer, nullable=False),
     Column("created_at", MOMENT, nullable=False),
+    Column("dropped_at", MOMENT),  # no collection names it any more; its points and chunks are removed, then its row
 )
 
 document = Table(
@@ -157,8 +160,8 @@ hidden_version = Table(
     "hidden_version",
     metadata,
     Column("version_id", ID, primary_key=True),
+    Column("space", sa.Text, primary_key=True),
     Column("document_id", ID, nullable=False),
-    Column("space", sa.Text, nullable=False),
     Column("hidden_at", MOMENT, nullable=False),
     Column("swept_at", MOMENT),
     Index(
@@ -186,6 +189,17 @@ chunk = Table(
     Column("headings", JSON, nullable=False),
     Column("text", sa.Text, nullable=False),
     UniqueConstraint("version_id", "index_id", "ordinal"),
+)
+
+# A version whose chunks are all cut for an index: there are so many, and are their points all written?
+indexed_version = Table(
+    "indexed_version",
+    metadata,
+    Column("index_id", ID, ForeignKey("collection_index.id", ondelete="CASCADE"), primary_key=True),
+    Column("version_id", ID, ForeignKey("version.id", ondelete="CASCADE"), primary_key=True),
+    Column("chunks", sa.Integer, nullable=False),
+    Column("whole", sa.Boolean, nullable=False),
+    Index(None, "version_id"),
 )
 
 job = Table(

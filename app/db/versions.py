@@ -151,8 +151,8 @@ class SqlVersions(Repository):
         insert = upsert(self.connection, hidden_version)
         self.connection.execute(
             insert.on_conflict_do_update(
-                index_elements=[hidden_version.c.version_id],
-                set_={"space": insert.excluded.space, "hidden_at": insert.excluded.hidden_at, "swept_at": None},
+                index_elements=[hidden_version.c.version_id, hidden_version.c.space],
+                set_={"hidden_at": insert.excluded.hidden_at, "swept_at": None},
             ),
             rows,
         )
@@ -187,14 +187,15 @@ class SqlVersions(Repository):
             notes += [_hidden(row) for row in self.connection.execute(query)]
         return notes
 
-    def swept(self, version_ids: Sequence[uuid.UUID], *, now: dt.datetime, forget: bool) -> None:
+    def swept(self, notes: Sequence[Hidden], *, now: dt.datetime, forget: bool) -> None:
         """Points of these were removed."""
-        for some in batches(version_ids):
-            these = hidden_version.c.version_id.in_(some)
-            if forget:
-                self.connection.execute(hidden_version.delete().where(these))
-            else:
-                self.connection.execute(hidden_version.update().where(these).values(swept_at=now))
+        for space in sorted({note.space for note in notes}):
+            for some in batches([note.version_id for note in notes if note.space == space]):
+                these = sa.and_(hidden_version.c.space == space, hidden_version.c.version_id.in_(some))
+                if forget:
+                    self.connection.execute(hidden_version.delete().where(these))
+                else:
+                    self.connection.execute(hidden_version.update().where(these).values(swept_at=now))
 
 
 def _changeable(version: Version) -> dict[str, object]:

@@ -373,9 +373,9 @@ def require_editor(principal: Principal) -> None:
         raise ForbiddenError("this key may read, not write; it takes a key with the role editor or admin")
 
 
-def collection_named(work: ReadWork, principal: Principal, name: str) -> Collection:
-    """The caller's collection of that name, or NotFoundError."""
-    collection = work.collections.by_name(principal.workspace_id, name)
+def collection_named(work: ReadWork, principal: Principal, name: str, *, alone: bool = False) -> Collection:
+    """The caller's collection of that name, or NotFoundError; `alone` for units that change it."""
+    collection = work.collections.by_name(principal.workspace_id, name, alone=alone)
     if collection is None:
         raise NotFoundError(f"no collection named {name!r:.80} in this workspace", code="unknown_collection")
     return collection

@@ -81,7 +81,7 @@ class Collections:
         """Rename or describe anew; None leaves a part as it is. Raises as `create`, and NotFoundError."""
         require_editor(principal)
         with self.database.write() as work:
-            collection = collection_named(work, principal, name)
+            collection = collection_named(work, principal, name, alone=True)
             changed = dataclasses.replace(
                 collection,
                 name=collection.name if new_name is None else uploads.check_name(new_name, of="collection"),

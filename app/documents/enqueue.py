@@ -11,12 +11,14 @@ from app.domain.repositories import WriteWork
 
 PRIORITY_PERSON = 0  # what a person waits for goes before a bulk import
 PRIORITY_BULK = 10
+PRIORITY_UPKEEP = 20  # what nobody waits for
 
 _FIRST_STAGE = {
     JobKind.INGEST: Stage.LOAD,
     JobKind.BATCH: Stage.LOAD,
     JobKind.PURGE: Stage.PURGE,
     JobKind.REFRESH: Stage.INDEX,
+    JobKind.REINDEX: Stage.LOAD,
 }
 
 

@@ -73,7 +73,7 @@ class JobDesk:
             job = _visible(work, principal, job_id)
             if job.state.final:
                 raise ConflictError(f"the job has ended already: {job.state}", code="job_final")
-            if job.kind not in (JobKind.INGEST, JobKind.BATCH):
+            if job.kind not in (JobKind.INGEST, JobKind.BATCH, JobKind.REINDEX):
                 raise ConflictError(f"a job of kind {job.kind} can't be cancelled", code="not_cancellable")
             work.documents.hold([job.document_id])
             items = work.jobs.cancel_items(job_id=job.id, error=CANCELLED, now=now)

@@ -17,11 +17,12 @@ from app.domain.documents import Deletion, Document, Version, VersionState
 from app.domain.jobs import Item, JobState, Stage
 from app.domain.leases import Lease, StoppingError
 from app.domain.ports import Clock, FileStore, VectorStore
-from app.domain.repositories import Database, LeaseProgress, Outcome, ReadWork
+from app.domain.repositories import Database, Hidden, LeaseProgress, Outcome, ReadWork
 from app.domain.vectors import Space
 
 _PAGE = 200  # documents of a collection that are purged in one go
 _SWEEP_PAGE = 500  # hidden versions a sweep takes at once
+_SWEEP_CHUNKS = 1000  # chunks of a dropped index
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ class Purge:
         with self.database.read() as work:
             job = work.jobs.get(item.workspace_id, item.job_id)
             collection_id = job.collection_id if job else None
-            space = remove.space_of(work, collection_id) if collection_id else None
+            spaces = remove.spaces_of(work, collection_id) if collection_id else []
             total = work.collections.count_documents([collection_id]).get(collection_id, 0) if collection_id else 0
         done = 0
         while collection_id is not None:
@@ -73,7 +74,7 @@ class Purge:
             with self.database.write() as work:
                 documents = work.documents.in_collection(collection_id, after=None, limit=_PAGE)
                 fresh = [document for document in documents if document.deleted_at is None]
-                remove.hide(work, fresh, space=space, job_id=item.job_id, now=now)
+                remove.hide(work, fresh, spaces=spaces, job_id=item.job_id, now=now)
                 work.commit()
             if not documents or not lease.held([item.id]):
                 return
@@ -93,7 +94,7 @@ class Purge:
     def _purge(self, documents: Sequence[Document]) -> None:
         with self.database.read() as work:
             versions = {document.id: work.versions.of_document(document.id) for document in documents}
-        vectors = self._remove_points([version for each in versions.values() for version in each])
+        vectors, notes = self._remove_points([version for each in versions.values() for version in each])
         sizes: dict[uuid.UUID, int] = {}
         for document in documents:
             keys = [key for version in versions[document.id] for key in (version.original_key, version.text_key)]
@@ -109,19 +110,20 @@ class Purge:
                 if receipt is not None:
                     counts = (rows, chunks, sum(vectors.get(each, 0) for each in ids), sizes[document.id])
                     work.deletions.update(_filled(receipt, counts, now))
-                work.versions.swept(ids, now=now, forget=False)
+            work.versions.swept(notes, now=now, forget=False)
             work.commit()
 
-    def _remove_points(self, versions: Sequence[Version]) -> dict[uuid.UUID, int]:
-        """Points removed by version."""
+    def _remove_points(self, versions: Sequence[Version]) -> tuple[dict[uuid.UUID, int], list[Hidden]]:
+        """Points removed by version, and the notes on these versions."""
         removed: dict[uuid.UUID, int] = {}
         with self.database.read() as work:
             hidden = work.versions.hidden_of([version.id for version in versions])
             spaces = _spaces(work)
         for note in hidden:
             if note.space in spaces:
-                removed[note.version_id] = self.vectors.delete_versions(spaces[note.space], [note.version_id])
-        return removed
+                gone = self.vectors.delete_versions(spaces[note.space], [note.version_id])
+                removed[note.version_id] = removed.get(note.version_id, 0) + gone
+        return removed, hidden
 
     def sweep(self) -> int:
         """Remove points and chunks of hidden versions that are not pending; gives how many versions were swept.
@@ -142,16 +144,40 @@ class Purge:
                 self.vectors.delete_versions(spaces[name], ids)
         again = [note for note in notes if note.swept_at is not None]
         with self.database.write() as work:
-            work.chunks.remove([note.version_id for note in notes])
-            first = [note.version_id for note in notes if note.swept_at is None]
-            work.versions.swept(first, now=now, forget=False)
-            work.versions.swept([note.version_id for note in again], now=now, forget=True)
+            work.chunks.remove(sorted({note.version_id for note in notes}))
+            work.versions.swept([note for note in notes if note.swept_at is None], now=now, forget=False)
+            work.versions.swept(again, now=now, forget=True)
             work.commit()
         if notes:
             self.database.truncate_log()
         for document_id in sorted({note.document_id for note in again}):
             self._forget_old_versions(document_id)
         return len(notes)
+
+    def sweep_indexes(self) -> int:
+        """Remove points and chunks of indexes that were dropped so long ago that nobody writes to them any more; gives how
+        many chunks there were.
+        """
+        removed = 0
+        with self.database.read() as work:
+            dropped = work.collections.dropped_indexes(
+                dropped_before=self.clock.now() - dt.timedelta(seconds=2 * self.lease_seconds)
+            )
+        for index in dropped:
+            while True:
+                with self.database.read() as work:
+                    chunk_ids = work.chunks.in_index(index.id, limit=_SWEEP_CHUNKS)
+                if not chunk_ids:
+                    break
+                self.vectors.delete_points(index.space, chunk_ids)
+                with self.database.write() as work:
+                    work.chunks.remove_by_id(chunk_ids)
+                    work.commit()
+                removed += len(chunk_ids)
+            with self.database.write() as work:
+                work.collections.remove_index(index.id)
+                work.commit()
+        return removed
 
     def _forget_old_versions(self, document_id: uuid.UUID) -> None:
         """Drop originals and texts of versions past the number that is kept for old citations."""

@@ -16,13 +16,12 @@ from collections.abc import Sequence
 
 from app.documents import enqueue
 from app.domain.access import scope
-from app.domain.documents import Document, Index
+from app.domain.documents import Document, Index, chunk_ids
 from app.domain.errors import TransientError
 from app.domain.jobs import Item, Job, JobKind, JobState
 from app.domain.leases import Lease
 from app.domain.ports import Clock, VectorStore
 from app.domain.repositories import Database, Outcome, WriteWork
-from app.domain.vectors import Space
 
 
 def request_refresh(
@@ -77,22 +76,29 @@ class Refresh:
 
     def _refresh(self, workspace_id: uuid.UUID, document_id: uuid.UUID) -> None:
         """Write until what was written is what the database says: another change may come in between."""
-        written: tuple[uuid.UUID, Document] | None = None
+        written: tuple[Document, list[tuple[Index, int]]] | None = None
         with self.lock:
-            while (wanted := self._wanted(workspace_id, document_id)) is not None:
-                index, document = wanted
-                if document.live_version_id is None or written == (document.live_version_id, document):
-                    return  # not live yet: going live writes the points' lists itself
-                self.vectors.set_access(
-                    Space(name=index.fingerprints.space, dimensions=index.dimensions),
-                    document.live_version_id,
-                    scope=scope(index.id, document.readers),
-                    metadata=document.metadata,
-                )
-                written = (document.live_version_id, document)
+            while (wanted := self._wanted(workspace_id, document_id)) is not None and wanted != written:
+                document, indexes = wanted
+                for index, chunks in indexes:
+                    if document.live_version_id is not None:  # else going live writes the points' lists itself
+                        self.vectors.set_access(
+                            index.space,
+                            chunk_ids(index.id, document.live_version_id, chunks),
+                            scope=scope(index.id, document.readers),
+                            metadata=document.metadata,
+                        )
+                written = wanted
 
-    def _wanted(self, workspace_id: uuid.UUID, document_id: uuid.UUID) -> tuple[Index, Document] | None:
+    def _wanted(
+        self, workspace_id: uuid.UUID, document_id: uuid.UUID
+    ) -> tuple[Document, list[tuple[Index, int]]] | None:
+        """The document, and each index that has its live version, with the number of chunks there."""
         with self.database.read() as work:
             document = work.documents.get(workspace_id, document_id)
-            index = work.collections.live_index(document.collection_id) if document else None
-        return (index, document) if index is not None and document is not None else None
+            if document is None or document.live_version_id is None:
+                return None
+            indexes = work.collections.indexes([document.collection_id]).get(document.collection_id, [])
+            noted = work.chunks.indexed([document.live_version_id])
+        pairs = [(index, noted.get((index.id, document.live_version_id))) for index in indexes]
+        return document, [(index, note.chunks) for index, note in pairs if note is not None]

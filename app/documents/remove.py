@@ -50,7 +50,7 @@ class RemoveDocuments:
                 request_id=request_id,
             )
             job = enqueue.single(work, job, version_id=None, now=now)
-            hide(work, [document], space=space_of(work, document.collection_id), job_id=job.id, now=now)
+            hide(work, [document], spaces=spaces_of(work, document.collection_id), job_id=job.id, now=now)
             work.commit()
         self.queue.nudge()
         return job
@@ -67,7 +67,7 @@ class RemoveDocuments:
         require_editor(principal)
         now = self.clock.now()
         with self.database.write() as work:
-            collection = collection_named(work, principal, name)
+            collection = collection_named(work, principal, name, alone=True)
             self._require_all_readable(work, principal, collection)
             work.collections.mark_deleted(principal.workspace_id, collection.id, now)
             job = enqueue.new_job(
@@ -113,14 +113,13 @@ def readable(work: ReadWork, principal: Principal, document_id: uuid.UUID) -> Do
     return document
 
 
-def space_of(work: ReadWork, collection_id: uuid.UUID) -> str | None:
-    """The vector space in which a collection's points lie, deleted collections' too."""
-    index = work.collections.live_index(collection_id)
-    return index.fingerprints.space if index else None
+def spaces_of(work: ReadWork, collection_id: uuid.UUID) -> list[str]:
+    """The vector spaces in which a collection's points lie, deleted collections' too."""
+    return sorted({index.space.name for index in work.collections.indexes([collection_id]).get(collection_id, [])})
 
 
 def hide(
-    work: WriteWork, documents: Sequence[Document], *, space: str | None, job_id: uuid.UUID, now: dt.datetime
+    work: WriteWork, documents: Sequence[Document], *, spaces: Sequence[str], job_id: uuid.UUID, now: dt.datetime
 ) -> None:
     """Mark documents deleted, stop what ingests them, and open their receipts; all in the caller's transaction."""
     work.documents.mark_deleted([document.id for document in documents], now)
@@ -132,8 +131,8 @@ def hide(
         for version in versions:
             if version.state in (VersionState.PENDING, VersionState.LIVE):
                 work.versions.update(dataclasses.replace(version, state=VersionState.DELETED))
-        if versions and space is not None:
-            ids = [version.id for version in versions]
+        ids = [version.id for version in versions]
+        for space in spaces:
             work.versions.hide(ids, document_ids=[document.id] * len(ids), space=space, now=now)
         receipt = Deletion(
             id=new_id(),

@@ -8,6 +8,7 @@ import enum
 import uuid
 
 from app.domain.filters import Scalar
+from app.domain.vectors import Space
 
 CHUNK_NAMESPACE = uuid.UUID("6f1f3a52-6c1e-5f0e-9d58-3f1b6f0c7f11")
 
@@ -35,8 +36,16 @@ class Collection:
     name: str
     description: str
     live_index_id: uuid.UUID
+    building_index_id: uuid.UUID | None = None  # a second one, which is not asked yet
+    standby_index_id: uuid.UUID | None = None  # the one that was live before, to go back to
     created_at: dt.datetime
     updated_at: dt.datetime
+
+    @property
+    def index_ids(self) -> tuple[uuid.UUID, ...]:
+        """All that uploads go into, the live one first."""
+        others = (self.building_index_id, self.standby_index_id)
+        return (self.live_index_id, *(each for each in others if each is not None))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +58,21 @@ class Index:
     fingerprints: Fingerprints
     dimensions: int
     created_at: dt.datetime
+
+    @property
+    def space(self) -> Space:
+        """The physical vector collection that its points are in."""
+        return Space(name=self.fingerprints.space, dimensions=self.dimensions)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Indexed:
+    """A version whose chunks are all cut for an index."""
+
+    index_id: uuid.UUID
+    version_id: uuid.UUID
+    chunks: int
+    whole: bool  # whether all their points are written
 
 
 class VersionState(enum.StrEnum):
@@ -132,7 +156,17 @@ class Chunk:
     @property
     def id(self) -> uuid.UUID:
         """The same version cut in the same build gives the same id, so writing twice is writing once."""
-        return uuid.uuid5(CHUNK_NAMESPACE, f"{self.index_id}/{self.version_id}/{self.ordinal}")
+        return chunk_id(self.index_id, self.version_id, self.ordinal)
+
+
+def chunk_id(index_id: uuid.UUID, version_id: uuid.UUID, ordinal: int) -> uuid.UUID:
+    """The id of a chunk: the same version cut in the same build gives the same one."""
+    return uuid.uuid5(CHUNK_NAMESPACE, f"{index_id}/{version_id}/{ordinal}")
+
+
+def chunk_ids(index_id: uuid.UUID, version_id: uuid.UUID, count: int) -> list[uuid.UUID]:
+    """The ids of all chunks of a version in an index, in order."""
+    return [chunk_id(index_id, version_id, ordinal) for ordinal in range(count)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ class JobKind(enum.StrEnum):
     BATCH = "batch"  # the same for each line of a batch
     PURGE = "purge"  # remove what a delete has hidden from every store
     REFRESH = "refresh"  # carry changed readers and metadata to the index
+    REINDEX = "reindex"  # bring live versions into an index that lacks them
 
 
 class JobState(enum.StrEnum):

@@ -15,7 +15,7 @@ from typing import BinaryIO, Protocol
 
 from app.domain.answers import Context, Draft
 from app.domain.filters import Scalar
-from app.domain.vectors import Matrix, Point, Rankings, Space, Sparse, Vector, VectorQuery
+from app.domain.vectors import Matrix, Point, PointState, Rankings, Space, Sparse, Vector, VectorQuery
 
 
 class Clock(Protocol):
@@ -168,9 +168,13 @@ class VectorStore(Protocol):
         ...
 
     def set_access(
-        self, space: Space, version_id: uuid.UUID, *, scope: Sequence[str], metadata: Mapping[str, Scalar]
+        self, space: Space, chunk_ids: Sequence[uuid.UUID], *, scope: Sequence[str], metadata: Mapping[str, Scalar]
     ) -> None:
-        """Replace access list and metadata of a version's points."""
+        """Replace access list and metadata of those of these points that there are, all at once."""
+        ...
+
+    def delete_points(self, space: Space, chunk_ids: Sequence[uuid.UUID]) -> None:
+        """Remove these points; absent ones are passed over."""
         ...
 
     def delete_versions(self, space: Space, version_ids: Sequence[uuid.UUID]) -> int:
@@ -185,8 +189,8 @@ class VectorStore(Protocol):
         """How many points there are, of all versions or of some."""
         ...
 
-    def points(self, space: Space) -> Iterator[tuple[uuid.UUID, uuid.UUID]]:
-        """(chunk id, version id) of every point, in no stated order."""
+    def points(self, space: Space) -> Iterator[PointState]:
+        """Every point, in no stated order; what is written meanwhile may show or not."""
         ...
 
     def disk_bytes(self, space: Space) -> int | None:

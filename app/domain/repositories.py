@@ -16,7 +16,7 @@ from typing import Protocol
 
 from app.domain.access import Key, Principal, Workspace
 from app.domain.answers import Answer
-from app.domain.documents import Chunk, Collection, Deletion, Document, Fingerprints, Index, Version
+from app.domain.documents import Chunk, Collection, Deletion, Document, Fingerprints, Index, Indexed, Version
 from app.domain.filters import Filter
 from app.domain.jobs import Failure, Item, Job, JobKind, JobState, Stage, Warning_
 
@@ -29,6 +29,16 @@ class Hit:
     chunk_id: uuid.UUID
     document: Document
     live: bool  # version and index are the live ones, document and collection are not deleted
+    version_live: bool  # the same, whichever index of the collection the chunk is in
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class IndexSize:
+    """How much of a collection an index has."""
+
+    live_versions: int  # of the collection
+    versions: int  # those that are whole in the index
+    chunks: int  # theirs
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +133,8 @@ class Collections(Protocol):
         """One by id."""
         ...
 
-    def by_name(self, workspace_id: uuid.UUID, name: str) -> Collection | None:
-        """One by name."""
+    def by_name(self, workspace_id: uuid.UUID, name: str, *, alone: bool = False) -> Collection | None:
+        """One by name. In a writing unit nobody changes it until the unit ends; `alone`, nobody else may be about to."""
         ...
 
     def named(self, workspace_id: uuid.UUID, names: Sequence[str] | None) -> list[tuple[Collection, Index]]:
@@ -145,6 +155,34 @@ class Collections(Protocol):
 
     def live_index(self, collection_id: uuid.UUID) -> Index | None:
         """The live index of a collection, a deleted one's too."""
+        ...
+
+    def indexes(self, collection_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Index]]:
+        """All that uploads into these collections go into, deleted ones' too: the live one first."""
+        ...
+
+    def hold(self, collection_ids: Iterable[uuid.UUID]) -> None:
+        """Let nobody change which indexes these have until this writing unit ends; to be called before documents are held."""
+        ...
+
+    def add_index(self, index: Index) -> None:
+        """Insert an index; `set_indexes` makes it one of its collection's."""
+        ...
+
+    def set_indexes(self, collection: Collection) -> None:
+        """Write which index is live, which is being built and which stands by."""
+        ...
+
+    def drop_index(self, index_id: uuid.UUID, now: dt.datetime) -> None:
+        """No collection names it any more: what it holds may be removed."""
+        ...
+
+    def dropped_indexes(self, *, dropped_before: dt.datetime) -> list[Index]:
+        """Those that were dropped before that moment and still have their row."""
+        ...
+
+    def remove_index(self, index_id: uuid.UUID) -> None:
+        """Delete the row of a dropped index that holds no chunk any more."""
         ...
 
     def spaces(self) -> list[tuple[Fingerprints, int]]:
@@ -292,7 +330,7 @@ class Versions(Protocol):
         ...
 
     def unhide(self, version_ids: Sequence[uuid.UUID]) -> None:
-        """These versions are live now."""
+        """These versions are live now, in every space."""
         ...
 
     def hidden_ids(self, space: str, *, limit: int) -> list[uuid.UUID]:
@@ -307,7 +345,7 @@ class Versions(Protocol):
         """The notes on these versions."""
         ...
 
-    def swept(self, version_ids: Sequence[uuid.UUID], *, now: dt.datetime, forget: bool) -> None:
+    def swept(self, notes: Sequence[Hidden], *, now: dt.datetime, forget: bool) -> None:
         """Points of these were removed; `forget` drops the note: no late writer can be left."""
         ...
 
@@ -321,6 +359,32 @@ class Chunks(Protocol):
 
     def remove(self, version_ids: Sequence[uuid.UUID], *, index_id: uuid.UUID | None = None) -> int:
         """Delete the chunks of versions, of one build or of all; gives how many."""
+        ...
+
+    def note_indexed(self, rows: Sequence[Indexed]) -> None:
+        """Note that these are cut whole, or also written whole; noting anew replaces."""
+        ...
+
+    def indexed(self, version_ids: Sequence[uuid.UUID]) -> dict[tuple[uuid.UUID, uuid.UUID], Indexed]:
+        """What is noted of these versions, by (index id, version id)."""
+        ...
+
+    def lacking(
+        self, collection_id: uuid.UUID, index_id: uuid.UUID, *, after: uuid.UUID | None, limit: int
+    ) -> list[tuple[uuid.UUID, uuid.UUID]]:
+        """(document id, version id) of live versions that are not whole in an index, by document, after that document."""
+        ...
+
+    def size(self, collection_id: uuid.UUID, index_id: uuid.UUID) -> IndexSize:
+        """How much of a collection's live versions an index has."""
+        ...
+
+    def in_index(self, index_id: uuid.UUID, *, limit: int) -> list[uuid.UUID]:
+        """Ids of chunks of one index, in no stated order."""
+        ...
+
+    def remove_by_id(self, chunk_ids: Sequence[uuid.UUID]) -> None:
+        """Delete these chunks."""
         ...
 
     def of_version(self, version_id: uuid.UUID, index_id: uuid.UUID, *, first: int, limit: int) -> list[Chunk]:
@@ -379,6 +443,10 @@ class Jobs(Protocol):
 
     def item_of_version(self, version_id: uuid.UUID) -> Item | None:
         """The newest item that ingests this version."""
+        ...
+
+    def unfinished(self, collection_id: uuid.UUID, kind: JobKind) -> uuid.UUID | None:
+        """A job of this kind on a collection that has not ended."""
         ...
 
     def queue_position(self, job_id: uuid.UUID) -> int | None:

@@ -46,6 +46,16 @@ class Point:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PointState:
+    """What a store says of a point, without its vectors."""
+
+    chunk_id: uuid.UUID
+    version_id: uuid.UUID
+    scope: frozenset[str]
+    metadata: Mapping[str, Scalar]  # whole floats as integers
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class VectorQuery:
     """One search of one space. Dense, sparse or both."""
 

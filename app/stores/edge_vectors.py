@@ -42,7 +42,7 @@ from app.domain.errors import (
     TransientError,
 )
 from app.domain.filters import Scalar
-from app.domain.vectors import Point, Rankings, Scored, Space, VectorQuery
+from app.domain.vectors import Point, PointState, Rankings, Scored, Space, VectorQuery
 from app.stores import edge_facts, facts
 
 DENSE, SPARSE = "dense", "sparse"
@@ -138,17 +138,27 @@ class EdgeVectorStore:
         return {_chunk_id(record) for record in found}
 
     def set_access(
-        self, space: Space, version_id: uuid.UUID, *, scope: Sequence[str], metadata: Mapping[str, Scalar]
+        self, space: Space, chunk_ids: Sequence[uuid.UUID], *, scope: Sequence[str], metadata: Mapping[str, Scalar]
     ) -> None:
-        """Replace access list and metadata of a version's points; one call, so all at once."""
+        """Replace access list and metadata of those of these points that there are; one call, so all at once."""
         shard = self._shard(space)
         payload = {SCOPE: list(scope), facts.FIELD: facts.facts(metadata)}
         self._look_for_room(FLOOR_BYTES)  # narrowing access must work on an almost full disk
         with shard.writing, our_errors(space.name):
             if shard.known is not None:
                 shard.known.add(payload[facts.FIELD])
-            shard.edge.update(qdrant_edge.UpdateOperation.set_payload_by_filter(_of_versions([version_id]), payload))
+            shard.edge.update(qdrant_edge.UpdateOperation.set_payload_by_filter(_of_ids(chunk_ids), payload))
             self._note_written(shard, 1)
+
+    def delete_points(self, space: Space, chunk_ids: Sequence[uuid.UUID]) -> None:
+        """Remove these points; absent ones are passed over. Frees no disk: see `edge_compact`."""
+        shard = self._shard(space)
+        if not chunk_ids:
+            return
+        self._look_for_room(FLOOR_BYTES)
+        with shard.writing, our_errors(space.name):
+            shard.edge.update(qdrant_edge.UpdateOperation.delete_points_by_filter(_of_ids(chunk_ids)))
+            self._note_written(shard, len(chunk_ids))
 
     def delete_versions(self, space: Space, version_ids: Sequence[uuid.UUID]) -> int:
         """Remove the points of these versions; gives how many there were. Frees no disk: see `edge_compact`."""
@@ -198,15 +208,17 @@ class EdgeVectorStore:
         with our_errors(space.name):
             return int(shard.edge.count(qdrant_edge.CountRequest(exact=True, filter=condition)))
 
-    def points(self, space: Space) -> Iterator[tuple[uuid.UUID, uuid.UUID]]:
-        """(chunk id, version id) of every point, by chunk id; what is written meanwhile may show or not."""
+    def points(self, space: Space) -> Iterator[PointState]:
+        """Every point, by chunk id; what is written meanwhile may show or not."""
         shard = self._shard(space)
         offset: int | uuid.UUID | str | None = None
         while True:
-            page = qdrant_edge.ScrollRequest(offset=offset, limit=PAGE_POINTS, with_payload=[VERSION])
+            page = qdrant_edge.ScrollRequest(
+                offset=offset, limit=PAGE_POINTS, with_payload=[VERSION, SCOPE, facts.FIELD]
+            )
             with our_errors(space.name):
                 records, offset = shard.edge.scroll(page)
-            yield from ((_chunk_id(record), _version_id(record)) for record in records)
+            yield from (_state(record) for record in records)
             if offset is None:
                 return
 
@@ -445,8 +457,18 @@ def _chunk_id(found: qdrant_edge.ScoredPoint | qdrant_edge.Record) -> uuid.UUID:
     return found.id if isinstance(found.id, uuid.UUID) else uuid.UUID(str(found.id))
 
 
-def _version_id(found: qdrant_edge.ScoredPoint | qdrant_edge.Record) -> uuid.UUID:
-    return uuid.UUID((found.payload or {})[VERSION])
+def _state(found: qdrant_edge.Record) -> PointState:
+    payload = found.payload or {}
+    return PointState(
+        chunk_id=_chunk_id(found),
+        version_id=uuid.UUID(payload[VERSION]),
+        scope=frozenset(payload.get(SCOPE) or ()),
+        metadata=facts.metadata(payload.get(facts.FIELD) or ()),
+    )
+
+
+def _of_ids(chunk_ids: Sequence[uuid.UUID]) -> qdrant_edge.Filter:
+    return qdrant_edge.Filter(must=[qdrant_edge.HasIdCondition(set(chunk_ids))])
 
 
 def _of_versions(version_ids: Sequence[uuid.UUID]) -> qdrant_edge.Filter:

@@ -53,6 +53,11 @@ def facts(metadata: Mapping[str, Scalar]) -> list[str]:
     return [fact(key, value) for key, value in metadata.items()]
 
 
+def metadata(known: Iterable[str]) -> dict[str, Scalar]:
+    """The metadata that facts stand for; whole floats come back as integers."""
+    return dict(json.loads(each) for each in known)
+
+
 class KnownValues:
     """The distinct facts of a space by key; those that no point holds any more do no harm."""
 

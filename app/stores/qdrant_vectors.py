@@ -23,7 +23,7 @@ from app.domain.errors import (
     TransientError,
 )
 from app.domain.filters import Filter, Scalar
-from app.domain.vectors import Point, Rankings, Scored, Space, Vector, VectorQuery
+from app.domain.vectors import Point, PointState, Rankings, Scored, Space, Vector, VectorQuery
 from app.stores import facts
 
 T = TypeVar("T")
@@ -142,13 +142,20 @@ class QdrantVectorStore:
         return {uuid.UUID(str(each.id)) for each in found}
 
     def set_access(
-        self, space: Space, version_id: uuid.UUID, *, scope: Sequence[str], metadata: Mapping[str, Scalar]
+        self, space: Space, chunk_ids: Sequence[uuid.UUID], *, scope: Sequence[str], metadata: Mapping[str, Scalar]
     ) -> None:
-        """Replace access list and metadata of a version's points; one request, so all at once."""
+        """Replace access list and metadata of those of these points that there are; one request, so all at once."""
         name = self._known(space)
         payload = {SCOPE: list(scope), facts.FIELD: facts.facts(metadata)}
-        of_version = models.FilterSelector(filter=_of_versions([version_id]))
-        self._call(lambda: self._client.set_payload(name, payload, of_version, wait=True))
+        those = models.FilterSelector(filter=_of_ids(chunk_ids))
+        self._call(lambda: self._client.set_payload(name, payload, those, wait=True))
+
+    def delete_points(self, space: Space, chunk_ids: Sequence[uuid.UUID]) -> None:
+        """Remove these points; absent ones are passed over."""
+        if chunk_ids:
+            name = self._known(space)
+            those = models.FilterSelector(filter=_of_ids(chunk_ids))
+            self._call(lambda: self._client.delete(name, those, wait=True))
 
     def delete_versions(self, space: Space, version_ids: Sequence[uuid.UUID]) -> int:
         """Remove the points of these versions; gives how many there were."""
@@ -196,17 +203,21 @@ class QdrantVectorStore:
             return 0
         return self._count(self._known(space), None if version_ids is None else _of_versions(version_ids))
 
-    def points(self, space: Space) -> Iterator[tuple[uuid.UUID, uuid.UUID]]:
-        """(chunk id, version id) of every point, by chunk id; what is written meanwhile may show or not."""
+    def points(self, space: Space) -> Iterator[PointState]:
+        """Every point, by chunk id; what is written meanwhile may show or not."""
         name = self._known(space)
         offset: Any = None
         while True:
             records, offset = self._call(
                 lambda offset=offset: self._client.scroll(  # type: ignore[misc]
-                    name, limit=PAGE_POINTS, offset=offset, with_payload=[VERSION], with_vectors=False
+                    name,
+                    limit=PAGE_POINTS,
+                    offset=offset,
+                    with_payload=[VERSION, SCOPE, facts.FIELD],
+                    with_vectors=False,
                 )
             )
-            yield from ((uuid.UUID(str(each.id)), uuid.UUID((each.payload or {})[VERSION])) for each in records)
+            yield from (_state(each) for each in records)
             if offset is None:
                 return
 
@@ -395,6 +406,20 @@ def _any_tag(tags: Sequence[str]) -> list[models.Condition]:
 def _of_versions(version_ids: Sequence[uuid.UUID]) -> models.Filter:
     any_of = models.MatchAny(any=[str(version_id) for version_id in version_ids])
     return models.Filter(must=[models.FieldCondition(key=VERSION, match=any_of)])
+
+
+def _of_ids(chunk_ids: Sequence[uuid.UUID]) -> models.Filter:
+    return models.Filter(must=[models.HasIdCondition(has_id=[str(each) for each in chunk_ids])])
+
+
+def _state(found: models.Record) -> PointState:
+    payload = found.payload or {}
+    return PointState(
+        chunk_id=uuid.UUID(str(found.id)),
+        version_id=uuid.UUID(payload[VERSION]),
+        scope=frozenset(payload.get(SCOPE) or ()),
+        metadata=facts.metadata(payload.get(facts.FIELD) or ()),
+    )
 
 
 def _ours(work: Callable[[], T]) -> T:

@@ -14,6 +14,7 @@ from ingestion.chunk import passage, units
 
 _MARKS = re.compile(r"^#{1,6} |(?: #+| [=-])$")
 _VERSION = "structure-1"  # changes whenever the same document would be cut or embedded otherwise
+_SETTINGS = ("window", "target", "prefix", "solid", "tiny")  # as the fingerprint names them
 _LEAST_WINDOW = 16  # tokens; below, no prefix and no sentence has room
 _CHARS_PER_TOKEN = 32  # the most that a chunk is allowed; English has 4.5, a line of dot leaders 15
 _HEADING_CHARS = 200  # code points kept of a heading, and of the header row of a table
@@ -96,6 +97,18 @@ class Chunker:
         return (
             f"{_VERSION}/window={window}/target={self.target}/prefix={self.prefix}/solid={self.solid}/tiny={self.tiny}"
         )
+
+    @classmethod
+    def restored(cls, tokenizer: Tokenizer, fingerprint: str) -> Chunker | None:
+        """The chunker of a fingerprint; None where it was of another method or another window than this tokenizer's."""
+        method, _, rest = fingerprint.partition("/")
+        settings = dict(part.split("=", 1) for part in rest.split("/") if "=" in part)
+        if method != _VERSION or not all(settings.get(name, "").isdecimal() for name in _SETTINGS):
+            return None
+        window, target, prefix, solid, tiny = (int(settings[name]) for name in _SETTINGS)
+        if window != tokenizer.window_tokens:
+            return None
+        return cls(tokenizer, target_tokens=target, prefix_tokens=prefix, solid_tokens=solid, tiny_tokens=tiny)
 
     def cut(self, loaded: Loaded) -> list[Piece]:
         """The chunks of a document, in order and without overlap.

@@ -13,6 +13,7 @@ from ingestion.cli import (
     jobs,
     keys,
     migrate,
+    reindex,
     search,
     serve,
     terminal,
@@ -37,6 +38,7 @@ app.add_typer(collections.app, name="collections")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(workspaces.app, name="workspaces")
+app.add_typer(reindex.app, name="reindex")
 app.command("migrate")(migrate.migrate)
 app.command("backup")(archives.backup)
 app.command("restore")(archives.restore)

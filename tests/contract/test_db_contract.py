@@ -750,13 +750,13 @@ def test_hidden_versions_are_listed_until_swept_or_live(database: SqlDatabase, p
         assert {failed.id, removed} < due
         assert pending.id not in due
 
-        work.versions.swept([removed], now=NOW, forget=False)
+        work.versions.swept(work.versions.hidden_of([removed]), now=NOW, forget=False)
         assert work.versions.hidden_ids(SPACE, limit=9) == [failed.id, pending.id]
         assert removed not in {each.version_id for each in work.versions.hidden_for_sweep(swept_before=NOW, limit=9)}
         assert removed in {each.version_id for each in work.versions.hidden_for_sweep(swept_before=LATER, limit=9)}
         work.versions.hide([removed], document_ids=[document.id], space=SPACE, now=LATER)  # points were written again
         assert removed in work.versions.hidden_ids(SPACE, limit=9)
-        work.versions.swept([removed], now=LATER, forget=True)
+        work.versions.swept(work.versions.hidden_of([removed]), now=LATER, forget=True)
         work.versions.unhide([pending.id])
         assert work.versions.hidden_of([removed, pending.id]) == []
         (note,) = work.versions.hidden_of([failed.id])

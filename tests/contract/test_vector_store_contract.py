@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
+from app.domain import filters
 from app.domain.access import ADMINS, EVERYONE, scope
 from app.domain.errors import FingerprintMismatchError, TransientError
 from app.domain.filters import Comparison, Filter, Scalar
@@ -281,7 +282,7 @@ def test_writing_a_point_again_replaces_it(store: VectorStore) -> None:
     store.upsert(SPACE, [point("a", dense=Y, terms=[4], version="v2", readers=["user:ann"])])
 
     assert store.count(SPACE) == 1
-    assert list(store.points(SPACE)) == [(name("a"), name("v2"))]
+    assert [(each.chunk_id, each.version_id) for each in store.points(SPACE)] == [(name("a"), name("v2"))]
     assert ask(store, dense=Y).dense[0].score == pytest.approx(1.0)
     assert not ask(store, dense=None, terms=[3]).sparse
     assert not found(ask(store, filter_=Comparison(type="eq", key="x", value=1)))
@@ -320,10 +321,11 @@ def test_present_gives_those_that_are_there(store: VectorStore) -> None:
     assert store.present(SPACE, []) == set()
 
 
-def test_a_change_of_access_reaches_every_point_of_the_version_and_no_other(store: VectorStore) -> None:
+def test_a_change_of_access_reaches_the_points_that_are_named_and_no_other(store: VectorStore) -> None:
     store.upsert(SPACE, [point("a", metadata={"x": 1, "y": 2}), point("b"), point("c", version="v2")])
 
-    store.set_access(SPACE, name("version"), scope=scope(INDEX, ["user:ann"]), metadata={"x": "new"})
+    named = [name("a"), name("b"), name("absent")]
+    store.set_access(SPACE, named, scope=scope(INDEX, ["user:ann"]), metadata={"x": "new"})
 
     assert found(ask(store, scope=[f"{INDEX}/{EVERYONE}"])) == {name("c")}
     assert found(ask(store, scope=[f"{INDEX}/user:ann"])) == {name("a"), name("b")}
@@ -341,15 +343,35 @@ def test_deleting_versions_counts_what_it_removed(store: VectorStore) -> None:
     assert store.count(SPACE) == 10
     assert store.count(SPACE, [name("v2"), name("v0")]) == 10
     assert store.count(SPACE, []) == 0
-    assert {version for _, version in store.points(SPACE)} == {name("v2")}
+    assert {each.version_id for each in store.points(SPACE)} == {name("v2")}
     assert store.delete_versions(SPACE, [name("v0")]) == 0
     assert store.delete_versions(SPACE, []) == 0
+
+
+def test_points_are_deleted_by_id_and_absent_ones_are_passed_over(store: VectorStore) -> None:
+    store.upsert(SPACE, [point("a"), point("b"), point("c")])
+
+    store.delete_points(SPACE, [name("a"), name("c"), name("absent")])
+    store.delete_points(SPACE, [])
+
+    assert {each.chunk_id for each in store.points(SPACE)} == {name("b")}
+
+
+def test_a_point_says_who_may_see_it_and_what_its_metadata_are(store: VectorStore) -> None:
+    metadata: dict[str, Scalar] = {"year": 2001.0, "kind": "report", "open": True, "share": 0.5}
+    store.upsert(SPACE, [point("a", readers=["user:ann", "group:x"], metadata=metadata), point("b")])
+
+    states = {each.chunk_id: each for each in store.points(SPACE)}
+
+    assert states[name("a")].scope == set(scope(INDEX, ["user:ann", "group:x"]))
+    assert filters.same(states[name("a")].metadata, metadata)
+    assert states[name("b")].metadata == {}
 
 
 def test_points_gives_each_once(store: VectorStore) -> None:
     store.upsert(SPACE, [point(f"{number}", version=f"v{number // 2}") for number in range(4_100)])
 
-    listed = list(store.points(SPACE))
+    listed = [(each.chunk_id, each.version_id) for each in store.points(SPACE)]
 
     assert sorted(listed) == sorted((name(f"{number}"), name(f"v{number // 2}")) for number in range(4_100))
 
@@ -423,7 +445,7 @@ def test_a_range_sees_values_written_after_the_first_range_was_asked_for(store: 
     assert not found(ask(store, filter_=late))
 
     store.upsert(SPACE, [point("b", metadata={"year": 2001})])
-    store.set_access(SPACE, name("version"), scope=scope(INDEX, [EVERYONE]), metadata={"year": 2002.5})
+    store.set_access(SPACE, [name("a"), name("b")], scope=scope(INDEX, [EVERYONE]), metadata={"year": 2002.5})
 
     assert found(ask(store, filter_=late)) == {name("a"), name("b")}
 

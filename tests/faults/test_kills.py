@@ -258,7 +258,9 @@ def _check_stores(folder: pathlib.Path, expected: dict[str, str | None]) -> None
                 admin, collection_name=None, condition=None, after=None, limit=100_000
             )
         }
-        points = collections.Counter(version_id for _, version_id in services.vectors.points(services.space))
+        points = collections.Counter(
+            version_id for version_id in (each.version_id for each in services.vectors.points(services.space))
+        )
         with services.database.read() as work:
             versions = work.versions.many([each for each in live if each is not None])
         assert len(versions) == sum(mark is not None for mark in expected.values())

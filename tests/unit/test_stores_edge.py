@@ -92,7 +92,7 @@ def test_a_kill_right_after_a_write_returned_loses_nothing(tmp_path: pathlib.Pat
         told += [int(line) for line in writer.stdout]
 
     store = EdgeVectorStore(tmp_path)
-    there = {chunk_id.int for chunk_id, _ in store.points(SPACE)}
+    there = {point.chunk_id.int for point in store.points(SPACE)}
     store.close()
 
     promised = {each for number in told for each in range(number + 1, number + 7)}

@@ -26,6 +26,7 @@ from app.api.routes import (
     batch,
     collections,
     docs,
+    doctor,
     documents,
     health,
     indexes,
@@ -53,6 +54,7 @@ _ROUTERS = (
     keys,
     workspaces,
     backup,
+    doctor,
     health,
     docs,
 )  # batch before /{document_id}

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     kept_versions: int = Field(10, ge=0, description="replaced versions of a document that keep original and text")
     job_retention_days: float = Field(90.0, gt=0, description="days after which final jobs are forgotten")
     answer_retention_days: float = Field(90.0, gt=0, description="days after which answers are forgotten")
+    doctor_hours: float = Field(
+        24.0, gt=0, description="hours between two looks at whether rows, vectors and files agree"
+    )
     idempotency_hours: float = Field(24.0, gt=0, description="hours for which an Idempotency-Key is remembered")
 
     # Answers

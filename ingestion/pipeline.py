@@ -106,6 +106,10 @@ class Pipeline:
         lost = self._index(left, lease)
         return [group for group in tasks_.by_item(left) if group[0].item.id not in lost]
 
+    def read(self, version: Version) -> Loaded | FootnoteError:
+        """The original of a version as it is read now, or why it can't be."""
+        return self._read([version])[0]
+
     def _tasks(self, items: Sequence[Item]) -> list[Task]:
         """Items with their versions; those that have nothing to do any more, or can't, end here."""
         with self.database.read() as work:
@@ -122,7 +126,7 @@ class Pipeline:
         good: list[tuple[Task, Loaded]] = []
         ended: list[Outcome] = []
         texts: dict[str, bytes] = {}
-        for group, result in zip(groups, self._read([group[0] for group in groups]), strict=True):
+        for group, result in zip(groups, self._read([group[0].version for group in groups]), strict=True):
             first = group[0]
             if isinstance(result, TransientError):
                 raise result
@@ -140,18 +144,18 @@ class Pipeline:
         self.observer.stage("load", time.perf_counter() - started, len(groups))
         return good
 
-    def _read(self, tasks: Sequence[Task]) -> list[Loaded | FootnoteError]:
-        """The original of each task, or why it can't be read."""
+    def _read(self, versions: Sequence[Version]) -> list[Loaded | FootnoteError]:
+        """The original of each version, or why it can't be read."""
         results: list[Loaded | FootnoteError] = []
         with contextlib.ExitStack() as opened:
             requests: dict[int, Request] = {}
-            for place, task in enumerate(tasks):
+            for place, version in enumerate(versions):
                 results.append(NotFoundError("the original is gone", code="original_missing"))
                 with contextlib.suppress(NotFoundError):
                     requests[place] = Request(
-                        path=pathlib.Path(opened.enter_context(self.files.local(task.version.original_key))),
-                        filename=task.version.filename,
-                        media_type=task.version.media_type,
+                        path=pathlib.Path(opened.enter_context(self.files.local(version.original_key))),
+                        filename=version.filename,
+                        media_type=version.media_type,
                     )
             for place, result in zip(requests, self.loader.load_many(list(requests.values())), strict=True):
                 results[place] = result

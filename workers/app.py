@@ -141,5 +141,6 @@ app.conf.beat_schedule = {
     "sweep": _every(5.0, ROUND, "sweep"),
     "purge": _every(5.0, ROUND, "purge"),
     "housekeeping": _every(600.0, ROUND, "housekeeping"),
+    "doctor": _every(600.0, ROUND, "doctor"),
 }
 app.conf.beat_scheduler = "celery.beat:Scheduler"  # in memory: nothing is kept between two starts

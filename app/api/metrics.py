@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from app.domain.drift import DriftKind, DriftReport
 from app.domain.jobs import JobKind, JobState
 
 _REQUEST_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.09, 0.2, 0.4, 1.0, 2.5, 10.0, 60.0)
@@ -39,6 +40,14 @@ class Metrics:
         self._items = Gauge("footnote_items", "Items by kind and state", ("kind", "state"), registry=self.registry)
         self._threads = Gauge("footnote_request_threads", "Request work by state", ("state",), registry=self.registry)
         self._tasks = Gauge("footnote_event_loop_tasks", "Tasks of the event loop", registry=self.registry)
+        self._drift = Gauge(
+            "footnote_drift", "Places where the last look found stores to disagree", ("kind",), registry=self.registry
+        )
+        self._looked_at = Gauge(
+            "footnote_drift_looked_at_seconds",
+            "When that look was, Unix time; 0 before the first",
+            registry=self.registry,
+        )
         self._index = Gauge("footnote_index", "Size of the index", ("unit",), registry=self.registry)
         ProcessCollector(namespace="footnote", registry=self.registry)  # memory, CPU, open files
 
@@ -61,6 +70,7 @@ class Metrics:
         *,
         items: Mapping[tuple[JobKind, JobState], int],
         index: Mapping[str, int],
+        drift: DriftReport | None,
         running: int,
         waiting: int,
         tasks: int,
@@ -69,6 +79,10 @@ class Metrics:
         for kind in JobKind:
             for state in JobState:
                 self._items.labels(kind.value, state.value).set(items.get((kind, state), 0))
+        for drift_kind in DriftKind:
+            found = drift.found.get(drift_kind, 0) - drift.repaired.get(drift_kind, 0) if drift else 0
+            self._drift.labels(drift_kind.value).set(found)
+        self._looked_at.set(drift.finished_at.timestamp() if drift else 0)
         for unit, count in index.items():
             self._index.labels(unit).set(count)
         self._threads.labels("running").set(running)

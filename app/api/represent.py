@@ -13,10 +13,12 @@ from app.answering.compare import Comparison
 from app.answering.search import Explanation, SearchHit, SearchResult
 from app.documents.add import Accepted
 from app.documents.catalogue import Slice
+from app.documents.doctor import Event, Looked
 from app.documents.reindex import Estimate, IndexState
 from app.domain.access import Key, Workspace
 from app.domain.answers import Answer, AnswerSentence, AnswerStatus, Candidate, Citation
 from app.domain.documents import Chunk, Collection, Deletion, Document, Version, VersionState
+from app.domain.drift import Finding
 from app.domain.jobs import Failure, Item, Job, JobKind, Warning_
 
 Json = dict[str, Any]
@@ -44,6 +46,29 @@ def collection(each: Collection, documents: int) -> Json:
         "documents": documents,
         "created_at": moment(each.created_at),
         "updated_at": moment(each.updated_at),
+    }
+
+
+def drift(event: Event) -> tuple[str, Json]:
+    """An event of a look for drift, with its name."""
+    if isinstance(event, Looked):
+        return "looked", {"part": event.part, "looked_at": event.looked_at}
+    if isinstance(event, Finding):
+        ids = ("document_id", "version_id", "index_id", "job_id", "collection_id")
+        return "finding", {
+            "kind": event.kind.value,
+            "detail": event.detail,
+            **{name: str(value) for name in ids if (value := getattr(event, name)) is not None},
+            **({"key": event.key} if event.key is not None else {}),
+            "count": event.count,
+            "repaired": event.repaired,
+        }
+    return "report", {
+        "started_at": moment(event.started_at),
+        "finished_at": moment(event.finished_at),
+        "found": {kind.value: count for kind, count in event.found.items()},
+        "repaired": {kind.value: count for kind, count in event.repaired.items()},
+        "left": event.left,
     }
 
 

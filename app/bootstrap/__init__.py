@@ -25,6 +25,7 @@ from app.db.unit_of_work import SqlDatabase
 from app.documents.add import AddDocuments
 from app.documents.catalogue import Catalogue
 from app.documents.collections import Collections
+from app.documents.doctor import Doctor
 from app.documents.jobs import JobDesk
 from app.documents.purge import Purge
 from app.documents.refresh import Refresh
@@ -33,6 +34,7 @@ from app.documents.remove import RemoveDocuments
 from app.documents.uploads import Staged
 from app.domain.access import Role, Workspace
 from app.domain.documents import Fingerprints
+from app.domain.drift import DriftReport
 from app.domain.errors import ConfigurationError
 from app.domain.events import Observer, Silent
 from app.domain.ids import new_id
@@ -188,9 +190,10 @@ def _joined(
     )
     refresh = Refresh(database=database, vectors=vectors, clock=clock)
     runner = _runner(settings, database, pipeline, purge, refresh, clock, observer)
+    doctor = Doctor(database=database, vectors=vectors, files=files, clock=clock, read=pipeline.read)
     started_at = clock.now()
     lanes = _lanes(settings)
-    rounds = _rounds(settings, runner, purge, database, clock, started_at)
+    rounds = _rounds(settings, runner, purge, doctor, database, clock, started_at)
     queue = parts.queue_of(runner, lanes, rounds)
     search = Search(
         database=database,
@@ -243,6 +246,7 @@ def _joined(
             fingerprints=fingerprints,
             dimensions=embedder.dimensions,
         ),
+        doctor=doctor,
         compare=Compare(database=database, search=search),
         ask=Ask(
             database=database,
@@ -318,10 +322,21 @@ def _rounds(
     settings: Settings,
     runner: JobRunner,
     purge: Purge,
+    doctor: Doctor,
     database: SqlDatabase,
     clock: Clock,
     started_at: dt.datetime,
 ) -> list[Round]:
+    def look() -> None:
+        """Look at everything, once in so many hours, whichever process and start it is."""
+        with database.read() as work:
+            last = work.audit.last()
+        if last is not None and clock.now() - last.finished_at < dt.timedelta(hours=settings.doctor_hours):
+            return
+        report = next(each for each in doctor(repair=False) if isinstance(each, DriftReport))
+        if report.left:
+            _log.warning("drift_found", **{kind.value: count for kind, count in report.found.items()})
+
     def housekeeping() -> None:
         now = clock.now()
         with database.write() as work:
@@ -339,6 +354,7 @@ def _rounds(
         Round(name="sweep", every_seconds=_SWEEP_SECONDS, call=runner.sweep),
         Round(name="purge", every_seconds=_SWEEP_SECONDS, call=purge.sweep),
         Round(name="housekeeping", every_seconds=_HOUSEKEEPING_SECONDS, call=housekeeping),
+        Round(name="doctor", every_seconds=_HOUSEKEEPING_SECONDS, call=look),
     ]
 
 

@@ -18,6 +18,7 @@ from app.db.unit_of_work import SqlDatabase
 from app.documents.add import AddDocuments
 from app.documents.catalogue import Catalogue
 from app.documents.collections import Collections
+from app.documents.doctor import Doctor
 from app.documents.jobs import JobDesk
 from app.documents.purge import Purge
 from app.documents.reindex import Reindex
@@ -62,6 +63,7 @@ class Services:
     search: Search
     reindex: Reindex
     compare: Compare
+    doctor: Doctor
     ask: Ask
     answers: Answers
     first_start: bool

@@ -14,7 +14,7 @@ from app.db.repository import Repository, Row, batches, behind
 from app.db.tables import chunk as table
 from app.db.tables import collection, document, indexed_version, version
 from app.domain.documents import Chunk, Document, Indexed
-from app.domain.repositories import Hit, IndexSize
+from app.domain.repositories import Hit, IndexSize, Place
 
 # Built once: making a statement and the key under which its compiled form is kept takes longer than carrying it out.
 _BY_IDS = sa.select(table).where(table.c.id.in_(sa.bindparam("ids", expanding=True)))
@@ -136,6 +136,15 @@ class SqlChunks(Repository):
         )
         live_versions, versions, chunks = self.connection.execute(query).one()
         return IndexSize(live_versions=live_versions, versions=versions, chunks=int(chunks))
+
+    def places(self, chunk_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Place]:
+        """Where each of these chunks is."""
+        found: dict[uuid.UUID, Place] = {}
+        for some in batches(chunk_ids):
+            query = sa.select(table.c.id, table.c.index_id, table.c.version_id).where(table.c.id.in_(some))
+            for row in self.connection.execute(query):
+                found[row.id] = Place(index_id=row.index_id, version_id=row.version_id)
+        return found
 
     def in_index(self, index_id: uuid.UUID, *, limit: int) -> list[uuid.UUID]:
         """Ids of chunks of one index."""

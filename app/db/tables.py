@@ -277,6 +277,17 @@ deletion = Table(
     Index(None, "workspace_id", "document_id", "id"),
 )
 
+# What looks at the stores found: what the metrics show, whichever process looked.
+drift_report = Table(
+    "drift_report",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("started_at", MOMENT, nullable=False),
+    Column("finished_at", MOMENT, nullable=False),
+    Column("found", JSON, nullable=False),
+    Column("repaired", JSON, nullable=False),
+)
+
 idempotency = Table(
     "idempotency",
     metadata,

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from app.db import migrate
 from app.db.answers import SqlAnswers
+from app.db.audit import SqlAudit
 from app.db.chunks import SqlChunks
 from app.db.collections import SqlCollections
 from app.db.deletions import SqlDeletions
@@ -37,6 +38,7 @@ class SqlWork:
         self.jobs = SqlJobs(connection, writes=writes)
         self.deletions = SqlDeletions(connection, writes=writes)
         self.answers = SqlAnswers(connection, writes=writes)
+        self.audit = SqlAudit(connection, writes=writes)
         self.idempotency = SqlIdempotency(connection, writes=writes)
 
     def commit(self) -> None:

@@ -10,10 +10,11 @@ import dataclasses
 import datetime as dt
 import itertools
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from app.documents import remove
 from app.domain.documents import Deletion, Document, Version, VersionState
+from app.domain.ids import made_at
 from app.domain.jobs import Item, JobState, Stage
 from app.domain.leases import Lease, StoppingError
 from app.domain.ports import Clock, FileStore, VectorStore
@@ -94,7 +95,7 @@ class Purge:
     def _purge(self, documents: Sequence[Document]) -> None:
         with self.database.read() as work:
             versions = {document.id: work.versions.of_document(document.id) for document in documents}
-        vectors, notes = self._remove_points([version for each in versions.values() for version in each])
+        vectors, notes = self._remove_points(documents, versions)
         sizes: dict[uuid.UUID, int] = {}
         for document in documents:
             keys = [key for version in versions[document.id] for key in (version.original_key, version.text_key)]
@@ -113,16 +114,25 @@ class Purge:
             work.versions.swept(notes, now=now, forget=False)
             work.commit()
 
-    def _remove_points(self, versions: Sequence[Version]) -> tuple[dict[uuid.UUID, int], list[Hidden]]:
-        """Points removed by version, and the notes on these versions."""
+    def _remove_points(
+        self, documents: Sequence[Document], versions: Mapping[uuid.UUID, Sequence[Version]]
+    ) -> tuple[dict[uuid.UUID, int], list[Hidden]]:
+        """Points removed by version, and the notes on these versions.
+
+        Looked for where they are noted, and in every space of their collection.
+        """
         removed: dict[uuid.UUID, int] = {}
         with self.database.read() as work:
-            hidden = work.versions.hidden_of([version.id for version in versions])
+            hidden = work.versions.hidden_of([version.id for each in versions.values() for version in each])
             spaces = _spaces(work)
-        for note in hidden:
-            if note.space in spaces:
-                gone = self.vectors.delete_versions(spaces[note.space], [note.version_id])
-                removed[note.version_id] = removed.get(note.version_id, 0) + gone
+            wanted = {(note.space, note.version_id) for note in hidden}
+            for collection_id in {each.collection_id for each in documents}:
+                mine = [v.id for each in documents if each.collection_id == collection_id for v in versions[each.id]]
+                wanted |= {(name, each) for name in remove.spaces_of(work, collection_id) for each in mine}
+        for name, version_id in sorted(wanted):
+            if name in spaces:
+                gone = self.vectors.delete_versions(spaces[name], [version_id])
+                removed[version_id] = removed.get(version_id, 0) + gone
         return removed, hidden
 
     def sweep(self) -> int:
@@ -201,7 +211,7 @@ class Purge:
         orphans: list[str] = []
         for keys in _pages(self.files.keys()):
             by_id = {key: _version_id(key) for key in keys}
-            ids = [each for each in by_id.values() if each is not None and _made_at(each) < started_at]
+            ids = [each for each in by_id.values() if each is not None and made_at(each) < started_at]
             with self.database.read() as work:
                 known = work.versions.many(ids)
             wanted = set(ids) - set(known)
@@ -239,8 +249,3 @@ def _version_id(key: str) -> uuid.UUID | None:
         return uuid.UUID(hex=key.rpartition("/")[2])
     except ValueError:
         return None
-
-
-def _made_at(version_id: uuid.UUID) -> dt.datetime:
-    """The moment in a UUID of version 7, RFC 9562."""
-    return dt.datetime.fromtimestamp((version_id.int >> 80) / 1000, tz=dt.UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 import threading
 import time
@@ -21,3 +22,8 @@ def new_id() -> uuid.UUID:
         _last[0] = stamp
     value = (stamp >> 12) << 80 | 0x7 << 76 | (stamp & 0xFFF) << 64 | 0b10 << 62 | secrets.randbits(62)
     return uuid.UUID(int=value)
+
+
+def made_at(some_id: uuid.UUID) -> dt.datetime:
+    """The moment in an id that `new_id` gave, to the millisecond."""
+    return dt.datetime.fromtimestamp((some_id.int >> 80) / 1000, tz=dt.UTC)

@@ -189,6 +189,10 @@ class VectorStore(Protocol):
         """How many points there are, of all versions or of some."""
         ...
 
+    def states(self, space: Space, chunk_ids: Sequence[uuid.UUID]) -> list[PointState]:
+        """Those of the points that there are, in no stated order."""
+        ...
+
     def points(self, space: Space) -> Iterator[PointState]:
         """Every point, in no stated order; what is written meanwhile may show or not."""
         ...

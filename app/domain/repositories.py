@@ -17,6 +17,7 @@ from typing import Protocol
 from app.domain.access import Key, Principal, Workspace
 from app.domain.answers import Answer
 from app.domain.documents import Chunk, Collection, Deletion, Document, Fingerprints, Index, Indexed, Version
+from app.domain.drift import DriftReport
 from app.domain.filters import Filter
 from app.domain.jobs import Failure, Item, Job, JobKind, JobState, Stage, Warning_
 
@@ -30,6 +31,14 @@ class Hit:
     document: Document
     live: bool  # version and index are the live ones, document and collection are not deleted
     version_live: bool  # the same, whichever index of the collection the chunk is in
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Whose a chunk is."""
+
+    index_id: uuid.UUID
+    version_id: uuid.UUID
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -379,6 +388,10 @@ class Chunks(Protocol):
         """How much of a collection's live versions an index has."""
         ...
 
+    def places(self, chunk_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Place]:
+        """Where each of these chunks is; absent ones are absent."""
+        ...
+
     def in_index(self, index_id: uuid.UUID, *, limit: int) -> list[uuid.UUID]:
         """Ids of chunks of one index, in no stated order."""
         ...
@@ -584,6 +597,89 @@ class Answers(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Unpurged:
+    """What was deleted, and no job removes it."""
+
+    workspace_id: uuid.UUID
+    collection_id: uuid.UUID
+    document_id: uuid.UUID | None  # None: the whole collection
+
+
+class Audit(Protocol):
+    """Where rows contradict each other, over all workspaces; and what earlier looks at all stores found."""
+
+    def orphans(self) -> dict[str, int]:
+        """Rows whose parent is gone, by table."""
+        ...
+
+    def remove_orphans(self) -> int:
+        """Delete them, and what hangs on them; gives how many there were."""
+        ...
+
+    def live_wrong(self, *, limit: int) -> list[uuid.UUID]:
+        """Documents whose live version is none, and those with another version that is marked live."""
+        ...
+
+    def live_hidden(self, *, limit: int) -> list[tuple[uuid.UUID, uuid.UUID]]:
+        """(document id, version id) of live versions that a note hides from searches."""
+        ...
+
+    def stuck(self, *, limit: int) -> list[tuple[uuid.UUID, uuid.UUID]]:
+        """(document id, version id) of pending versions that no unfinished item ingests."""
+        ...
+
+    def unpurged(self, *, limit: int) -> list[Unpurged]:
+        """Deleted documents of collections that are not deleted, which no unfinished item purges."""
+        ...
+
+    def unpurged_collections(self, *, limit: int) -> list[Unpurged]:
+        """Deleted collections that still hold documents, which no unfinished job purges."""
+        ...
+
+    def unsettled(self, *, limit: int) -> list[uuid.UUID]:
+        """Jobs that have not ended though all their items have."""
+        ...
+
+    def conditions_wrong(self, *, after: uuid.UUID | None, limit: int) -> tuple[list[uuid.UUID], uuid.UUID | None]:
+        """Of the next documents, those whose rows for conditions in SQL differ from what they say; and the last one looked
+        at, None where there was none.
+        """
+        ...
+
+    def rewrite_conditions(self, document_ids: Sequence[uuid.UUID]) -> None:
+        """Write the rows for conditions of these documents anew."""
+        ...
+
+    def chunk_counts(self, version_ids: Sequence[uuid.UUID]) -> dict[tuple[uuid.UUID, uuid.UUID], int]:
+        """Rows of chunks by (index id, version id)."""
+        ...
+
+    def chunks_left(self, *, limit: int) -> list[tuple[uuid.UUID, uuid.UUID]]:
+        """(document id, version id) of versions that answer no more, have chunks, and are noted as hidden nowhere."""
+        ...
+
+    def under_change(self, document_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+        """Those documents that an unfinished item is at."""
+        ...
+
+    def live_page(self, *, after: uuid.UUID | None, limit: int) -> list[uuid.UUID]:
+        """Undeleted documents that have a live version, in pages."""
+        ...
+
+    def versions_page(self, *, after: uuid.UUID | None, limit: int) -> list[uuid.UUID]:
+        """Versions of undeleted documents, in pages."""
+        ...
+
+    def keep(self, report: DriftReport) -> None:
+        """Insert a report; the last 100 are kept."""
+        ...
+
+    def last(self) -> DriftReport | None:
+        """The newest report."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReply:
     """What an Idempotency-Key was answered with."""
 
@@ -639,6 +735,8 @@ class ReadWork(Protocol):
     def deletions(self) -> Deletions: ...  # noqa: D102
     @property
     def answers(self) -> Answers: ...  # noqa: D102
+    @property
+    def audit(self) -> Audit: ...  # noqa: D102
     @property
     def idempotency(self) -> Idempotency: ...  # noqa: D102
 

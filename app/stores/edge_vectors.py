@@ -208,6 +208,13 @@ class EdgeVectorStore:
         with our_errors(space.name):
             return int(shard.edge.count(qdrant_edge.CountRequest(exact=True, filter=condition)))
 
+    def states(self, space: Space, chunk_ids: Sequence[uuid.UUID]) -> list[PointState]:
+        """Those of the points that there are."""
+        shard = self._shard(space)
+        with our_errors(space.name):
+            found = shard.edge.retrieve(list(chunk_ids), with_payload=[VERSION, SCOPE, facts.FIELD], with_vector=False)
+        return [_state(record) for record in found]
+
     def points(self, space: Space) -> Iterator[PointState]:
         """Every point, by chunk id; what is written meanwhile may show or not."""
         shard = self._shard(space)

@@ -203,6 +203,16 @@ class QdrantVectorStore:
             return 0
         return self._count(self._known(space), None if version_ids is None else _of_versions(version_ids))
 
+    def states(self, space: Space, chunk_ids: Sequence[uuid.UUID]) -> list[PointState]:
+        """Those of the points that there are."""
+        if not chunk_ids:
+            return []
+        name = self._known(space)
+        ids = [str(each) for each in chunk_ids]
+        told = [VERSION, SCOPE, facts.FIELD]
+        found = self._call(lambda: self._client.retrieve(name, ids, with_payload=told, with_vectors=False))
+        return [_state(each) for each in found]
+
     def points(self, space: Space) -> Iterator[PointState]:
         """Every point, by chunk id; what is written meanwhile may show or not."""
         name = self._known(space)

@@ -8,6 +8,7 @@ from ingestion.cli import (
     archives,
     ask,
     collections,
+    doctor,
     documents,
     ingest,
     jobs,
@@ -40,6 +41,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(workspaces.app, name="workspaces")
 app.add_typer(reindex.app, name="reindex")
 app.command("migrate")(migrate.migrate)
+app.command("doctor")(doctor.doctor)
 app.command("backup")(archives.backup)
 app.command("restore")(archives.restore)
 

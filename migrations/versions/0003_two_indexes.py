@@ -1,4 +1,4 @@
-"""A collection may have a second index; versions are noted by index, and hidden by space."""
+"""A collection may have a second index; versions are noted by index, and hidden by space; drift is reported."""
 
 from __future__ import annotations
 
@@ -58,9 +58,19 @@ def upgrade() -> None:
         "AND version.state = 'pending'"
     )
     _key(["version_id", "space"])
+    op.create_table(
+        "drift_report",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("started_at", MOMENT, nullable=False),
+        sa.Column("finished_at", MOMENT, nullable=False),
+        sa.Column("found", sa.JSON(), nullable=False),
+        sa.Column("repaired", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_drift_report"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("drift_report")
     op.execute(
         "DELETE FROM hidden_version WHERE EXISTS (SELECT 1 FROM hidden_version AS other "
         "WHERE other.version_id = hidden_version.version_id AND other.space < hidden_version.space)"

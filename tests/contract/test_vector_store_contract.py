@@ -362,6 +362,10 @@ def test_a_point_says_who_may_see_it_and_what_its_metadata_are(store: VectorStor
     store.upsert(SPACE, [point("a", readers=["user:ann", "group:x"], metadata=metadata), point("b")])
 
     states = {each.chunk_id: each for each in store.points(SPACE)}
+    named = store.states(SPACE, [name("a"), name("absent")])
+
+    assert named == [states[name("a")]]
+    assert store.states(SPACE, []) == []
 
     assert states[name("a")].scope == set(scope(INDEX, ["user:ann", "group:x"]))
     assert filters.same(states[name("a")].metadata, metadata)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 import structlog
 from starlette.testclient import TestClient
@@ -9,6 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.metrics import Metrics
 from app.api.middleware import CheckHost, Observe
+from app.domain.drift import DriftKind, DriftReport
+from app.domain.ids import new_id
 from app.domain.jobs import JobKind, JobState
 
 
@@ -67,12 +71,18 @@ def test_metrics_show_what_was_noted() -> None:
     metrics.request("GET", "/v1/documents", 200, 0.01)
     metrics.stage("embed", 0.5, 32)
     metrics.item(JobKind.INGEST, JobState.FAILED, "unreadable_document")
+    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    found = {DriftKind.POINT_MISSING: 5, DriftKind.FILE_ORPHANED: 2}
+    repaired = {DriftKind.FILE_ORPHANED: 2}
+    report = DriftReport(id=new_id(), started_at=now, finished_at=now, found=found, repaired=repaired)
     page = metrics.page(
-        items={(JobKind.BATCH, JobState.QUEUED): 3}, index={"points": 7}, running=1, waiting=2, tasks=1
+        items={(JobKind.BATCH, JobState.QUEUED): 3}, index={"points": 7}, drift=report, running=1, waiting=2, tasks=1
     ).decode()
     assert 'footnote_requests_total{method="GET",route="/v1/documents",status="200"} 1.0' in page
     assert 'footnote_stage_units_total{stage="embed"} 32.0' in page
     assert 'footnote_items_ended_total{code="unreadable_document",kind="ingest",state="failed"} 1.0' in page
     assert 'footnote_items{kind="batch",state="queued"} 3.0' in page
     assert 'footnote_index{unit="points"} 7.0' in page
+    assert 'footnote_drift{kind="point_missing"} 5.0' in page
+    assert 'footnote_drift{kind="file_orphaned"} 0.0' in page
     assert 'footnote_request_threads{state="waiting"} 2.0' in page

@@ -56,10 +56,11 @@ async def metrics(
     def work() -> bytes:
         with house.services.database.read() as unit:
             items = unit.jobs.counts()
+            drift = unit.audit.last()
         index = house.services.index_size()
         compute = house.compute
         return house.metrics.page(
-            items=items, index=index, running=compute.running, waiting=compute.waiting, tasks=tasks
+            items=items, index=index, drift=drift, running=compute.running, waiting=compute.waiting, tasks=tasks
         )
 
     return Response(await house.compute.run(work), headers={"Content-Type": _METRICS_TYPE})

@@ -44,7 +44,6 @@ async def build(
     call: Admin,
     name: str,
     body: Annotated[schemas.ReindexBody, Depends(bodies.of(schemas.ReindexBody))],
-    wait: waiting.Wait = None,
 ) -> Response:
     """Build with this service's model and chunker beside the index that answers; again, where a build lacks something."""
 
@@ -56,7 +55,7 @@ async def build(
 
         return call.once(principal, body.model_dump_json().encode(), start)
 
-    return await waiting.answer(call, await call.run(work), wait)
+    return stored(await call.run(work))
 
 
 @router.post(

@@ -200,8 +200,8 @@ def _of_collection(shard: edge.EdgeShard, config: Json, what: str, body: Json) -
             return done
         case "POST points":
             ids: list[int | uuid.UUID | str] = [uuid.UUID(str(each)) for each in body["ids"]]
-            found = shard.retrieve(ids, with_payload=False, with_vector=False)
-            return [{"id": str(each.id)} for each in found]
+            found = shard.retrieve(ids, with_payload=body.get("with_payload", False), with_vector=False)
+            return [{"id": str(each.id), "payload": each.payload} for each in found]
         case "POST points/payload":
             shard.update(update.set_payload_by_filter(filter_of(body["filter"]), body["payload"]))
             return done

@@ -24,6 +24,7 @@ from app.api.routes import (
     ask,
     backup,
     batch,
+    bulk,
     collections,
     docs,
     doctor,
@@ -47,6 +48,7 @@ _ROUTERS = (
     collections,
     indexes,
     batch,
+    bulk,
     documents,
     jobs,
     search,
@@ -57,7 +59,7 @@ _ROUTERS = (
     doctor,
     health,
     docs,
-)  # batch before /{document_id}
+)  # batch and bulk before /{document_id}
 
 
 def create_app(settings: Settings | None = None, *, services: Services | None = None) -> FastAPI:

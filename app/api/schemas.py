@@ -401,6 +401,29 @@ class AcceptedView(Reply):
     job: JobView | None = Field(None, description="with ?wait")
 
 
+class BulkDeleteBody(Request):
+    """Which documents: those that a filter finds, or all that the caller may read."""
+
+    collection: str
+    filter: FilterJson | None = None
+    all: bool = Field(default=False, description="said where there is no filter")
+    dry_run: bool = Field(default=False, description="only count them")
+
+
+class BulkChangeBody(BulkDeleteBody):
+    """Which documents, and what they get."""
+
+    metadata: Metadata | None = Field(None, description="as a whole")
+    readers: Readers | None = None
+
+
+class BulkView(Reply):
+    """How many documents there were, and the job that does the rest."""
+
+    job_id: str | None = Field(description="null with `dry_run`")
+    documents: int
+
+
 class RemovedView(Reply):
     """A delete that has hidden what it names; the job purges it."""
 

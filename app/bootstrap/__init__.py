@@ -23,6 +23,7 @@ from app.bootstrap.parts import INGEST, KINDS, UPKEEP, Parts
 from app.bootstrap.services import ADMIN_KEY_FILE, Services
 from app.db.unit_of_work import SqlDatabase
 from app.documents.add import AddDocuments
+from app.documents.bulk import Bulk
 from app.documents.catalogue import Catalogue
 from app.documents.collections import Collections
 from app.documents.doctor import Doctor
@@ -228,6 +229,7 @@ def _joined(
             sniff=_sniff,
         ),
         remove=RemoveDocuments(database=database, queue=queue, clock=clock),
+        bulk=Bulk(database=database, queue=queue, clock=clock),
         catalogue=Catalogue(
             database=database,
             files=files,

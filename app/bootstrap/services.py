@@ -16,6 +16,7 @@ from app.answering.search import Search
 from app.bootstrap.parts import Parts
 from app.db.unit_of_work import SqlDatabase
 from app.documents.add import AddDocuments
+from app.documents.bulk import Bulk
 from app.documents.catalogue import Catalogue
 from app.documents.collections import Collections
 from app.documents.doctor import Doctor
@@ -58,6 +59,7 @@ class Services:
     collections: Collections
     add: AddDocuments
     remove: RemoveDocuments
+    bulk: Bulk
     catalogue: Catalogue
     jobs: JobDesk
     search: Search

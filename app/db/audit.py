@@ -126,9 +126,10 @@ class SqlAudit(Repository):
         """Deleted collections that still hold documents, which no unfinished job purges."""
         at_it = sa.exists().where(
             job.c.collection_id == collection.c.id,
-            job.c.document_id.is_(None),
-            job.c.kind == JobKind.PURGE.value,
-            job.c.state.in_(_UNFINISHED),
+            item.c.job_id == job.c.id,
+            item.c.document_id.is_(None),
+            item.c.kind == JobKind.PURGE.value,
+            item.c.state.in_(_UNFINISHED),
         )
         query = (
             sa.select(collection.c.workspace_id, collection.c.id)

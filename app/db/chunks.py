@@ -90,6 +90,18 @@ class SqlChunks(Repository):
                 )
         return found
 
+    def counts(self, version_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+        """How many chunks each of these versions has in all its indexes."""
+        found: dict[uuid.UUID, int] = {}
+        for some in batches(version_ids):
+            query = (
+                sa.select(table.c.version_id, sa.func.count())
+                .where(table.c.version_id.in_(some))
+                .group_by(table.c.version_id)
+            )
+            found.update((row[0], row[1]) for row in self.connection.execute(query))
+        return found
+
     def lacking(
         self, collection_id: uuid.UUID, index_id: uuid.UUID, *, after: uuid.UUID | None, limit: int
     ) -> list[tuple[uuid.UUID, uuid.UUID]]:

@@ -199,14 +199,37 @@ class SqlDocuments(Repository):
                 .values(deleted_at=now, updated_at=now)
             )
 
-    def remove(self, document_id: uuid.UUID) -> int:
-        """Delete the row of a deleted document; versions, chunks, readers and metadata go by their foreign keys."""
-        query = sa.select(sa.func.count()).select_from(version).where(version.c.document_id == document_id)
-        versions = self.connection.execute(query).scalar_one()
-        removed = self.connection.execute(
-            table.delete().where(table.c.id == document_id, table.c.deleted_at.is_not(None))
+    def remove(self, document_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+        """Delete the rows of deleted documents; versions, chunks, readers and metadata go by their foreign keys."""
+        removed: dict[uuid.UUID, int] = {}
+        for some in batches(document_ids):
+            deleted = sa.and_(table.c.id.in_(some), table.c.deleted_at.is_not(None))
+            query = (
+                sa.select(table.c.id, sa.func.count(version.c.id))
+                .outerjoin(version, version.c.document_id == table.c.id)
+                .where(deleted)
+                .group_by(table.c.id)
+            )
+            removed.update({row[0]: int(row[1]) + 1 for row in self.connection.execute(query)})
+            self.connection.execute(table.delete().where(deleted))
+        return removed
+
+    def count_matching(self, principal: Principal, *, collection_id: uuid.UUID, condition: Filter | None) -> int:
+        """How many documents of a collection the principal may read pass a condition."""
+        query = (
+            sa.select(sa.func.count())
+            .select_from(table)
+            .where(
+                table.c.collection_id == collection_id,
+                table.c.deleted_at.is_(None),
+                _collection_of(principal),
+                _COLLECTION_IS_THERE,
+                readable(principal),
+            )
         )
-        return int(versions) + 1 if removed.rowcount else 0
+        if condition is not None:
+            query = query.where(passes(condition))
+        return int(self.connection.execute(query).scalar_one())
 
 
 def _collection_of(principal: Principal) -> sa.ColumnElement[bool]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from app.documents import uploads
 from app.documents.add import collection_named, require_editor
@@ -19,8 +20,10 @@ from app.domain.filters import Filter, Scalar
 from app.domain.jobs import Job
 from app.domain.passages import Page
 from app.domain.ports import Clock, FileStore, JobQueue
-from app.domain.repositories import Database, ReadWork
+from app.domain.repositories import Database, ReadWork, WriteWork
 from app.text.canonical import TextReader
+
+Named = TypeVar("Named", Document, Version)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,21 +139,11 @@ class Catalogue:
         now = self.clock.now()
         with self.database.write() as work:
             document = readable(work, principal, document_id)
-            changed = _changed(document, title, metadata, readers)
-            for version in work.versions.of_document(document.id):
-                if version.state in (VersionState.PENDING, VersionState.LIVE):
-                    work.versions.update(_changed_version(version, title, metadata, readers))
-                if (
-                    version.state is VersionState.PENDING
-                    and readers is not None
-                    and document.live_version_id is not None
-                ):
-                    changed = dataclasses.replace(changed, readers=meet(document.readers, readers))
-            if changed == document and filters.same(changed.metadata, document.metadata):
+            found = apply(work, [document], title=title, metadata=metadata, readers=readers, now=now)
+            if not found:
                 work.commit()
                 return document, None
-            changed = dataclasses.replace(changed, updated_at=now)
-            work.documents.update(changed)
+            (changed,) = found
             job = request_refresh(work, changed, now=now, request_id=request_id, key_id=principal.key_id)
             work.commit()
         self.refresh.at_once([changed])
@@ -274,23 +267,43 @@ def _collection_of(work: ReadWork, document: Document) -> Collection:
     return collection
 
 
-def _changed(
-    document: Document, title: str | None, metadata: dict[str, Scalar] | None, readers: tuple[str, ...] | None
-) -> Document:
-    return dataclasses.replace(
-        document,
-        title=document.title if title is None else title,
-        metadata=document.metadata if metadata is None else metadata,
-        readers=document.readers if readers is None else readers,
-    )
+def apply(
+    work: WriteWork,
+    documents: Sequence[Document],
+    *,
+    title: str | None,
+    metadata: dict[str, Scalar] | None,
+    readers: tuple[str, ...] | None,
+    now: dt.datetime,
+) -> list[Document]:
+    """Give documents, and their versions that answer or are on their way, these parts; None leaves one as it is.
+
+    Gives those that differed, as they now are. Readers of a document with an upload on its way are only narrowed: what they
+    open is open when that is live.
+    """
+    versions = work.versions.of_documents([each.id for each in documents])
+    current = [
+        each for some in versions.values() for each in some if each.state in (VersionState.PENDING, VersionState.LIVE)
+    ]
+    work.versions.update_many([_with(each, title, metadata, readers) for each in current])
+    pending = {each.document_id for each in current if each.state is VersionState.PENDING}
+    changed: list[Document] = []
+    for document in documents:
+        now_so = _with(document, title, metadata, readers)
+        if readers is not None and document.id in pending and document.live_version_id is not None:
+            now_so = dataclasses.replace(now_so, readers=meet(document.readers, readers))
+        if now_so != document or not filters.same(now_so.metadata, document.metadata):
+            changed.append(dataclasses.replace(now_so, updated_at=now))
+    work.documents.update_many(changed)
+    return changed
 
 
-def _changed_version(
-    version: Version, title: str | None, metadata: dict[str, Scalar] | None, readers: tuple[str, ...] | None
-) -> Version:
+def _with(
+    named: Named, title: str | None, metadata: dict[str, Scalar] | None, readers: tuple[str, ...] | None
+) -> Named:
     return dataclasses.replace(
-        version,
-        title=version.title if title is None else title,
-        metadata=version.metadata if metadata is None else metadata,
-        readers=version.readers if readers is None else readers,
+        named,
+        title=named.title if title is None else title,
+        metadata=named.metadata if metadata is None else metadata,
+        readers=named.readers if readers is None else readers,
     )

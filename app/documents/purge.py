@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 
 from app.documents import remove
-from app.domain.documents import Deletion, Document, Version, VersionState
+from app.domain.documents import Document, Version, VersionState
 from app.domain.ids import made_at
 from app.domain.jobs import Item, JobState, Stage
 from app.domain.leases import Lease, StoppingError
@@ -94,23 +94,33 @@ class Purge:
 
     def _purge(self, documents: Sequence[Document]) -> None:
         with self.database.read() as work:
-            versions = {document.id: work.versions.of_document(document.id) for document in documents}
-        vectors, notes = self._remove_points(documents, versions)
-        sizes: dict[uuid.UUID, int] = {}
-        for document in documents:
-            keys = [key for version in versions[document.id] for key in (version.original_key, version.text_key)]
-            sizes[document.id] = self.files.delete(keys)
+            versions = work.versions.of_documents([document.id for document in documents])
+        points, notes = self._remove_points(documents, versions)
+        every = [version for each in versions.values() for version in each]
+        sizes = self.files.delete([key for each in every for key in (each.original_key, each.text_key)])
         now = self.clock.now()
+        ids = [document.id for document in documents]
         with self.database.write() as work:
-            work.answers.forget([document.id for document in documents])
-            for document in documents:
-                ids = [version.id for version in versions[document.id]]
-                chunks = work.chunks.remove(ids)
-                rows = work.documents.remove(document.id)
-                receipt = work.deletions.unfinished(document.id)
-                if receipt is not None:
-                    counts = (rows, chunks, sum(vectors.get(each, 0) for each in ids), sizes[document.id])
-                    work.deletions.update(_filled(receipt, counts, now))
+            work.documents.hold(ids)
+            work.answers.forget(ids)
+            chunks = work.chunks.counts([version.id for version in every])
+            work.chunks.remove([version.id for version in every])
+            rows = work.documents.remove(ids)
+            receipts = work.deletions.unfinished(ids)
+            filled = [
+                dataclasses.replace(
+                    receipt,  # what this run removed added to what an earlier, cut-off one did
+                    finished_at=now,
+                    rows=receipt.rows + rows.get(document_id, 0),
+                    chunks=receipt.chunks + sum(chunks.get(each.id, 0) for each in versions.get(document_id, ())),
+                    vectors=receipt.vectors + sum(points.get(each.id, 0) for each in versions.get(document_id, ())),
+                    bytes=receipt.bytes + freed,
+                    bytes_reclaimed=receipt.bytes_reclaimed + freed,
+                )
+                for document_id, receipt in receipts.items()
+                for freed in [_bytes(versions.get(document_id, ()), sizes)]
+            ]
+            work.deletions.update_many(filled)
             work.versions.swept(notes, now=now, forget=False)
             work.commit()
 
@@ -127,12 +137,14 @@ class Purge:
             spaces = _spaces(work)
             wanted = {(note.space, note.version_id) for note in hidden}
             for collection_id in {each.collection_id for each in documents}:
-                mine = [v.id for each in documents if each.collection_id == collection_id for v in versions[each.id]]
+                mine = [
+                    v.id for each in documents if each.collection_id == collection_id for v in versions.get(each.id, ())
+                ]
                 wanted |= {(name, each) for name in remove.spaces_of(work, collection_id) for each in mine}
-        for name, version_id in sorted(wanted):
-            if name in spaces:
-                gone = self.vectors.delete_versions(spaces[name], [version_id])
-                removed[version_id] = removed.get(version_id, 0) + gone
+        for name in sorted({name for name, _ in wanted} & spaces.keys()):
+            gone = self.vectors.delete_versions(spaces[name], sorted(each for where, each in wanted if where == name))
+            for version_id, count in gone.items():
+                removed[version_id] = removed.get(version_id, 0) + count
         return removed, hidden
 
     def sweep(self) -> int:
@@ -220,18 +232,9 @@ class Purge:
         return len(orphans)
 
 
-def _filled(receipt: Deletion, counts: tuple[int, int, int, int], now: dt.datetime) -> Deletion:
-    """The receipt with what this run removed added to what an earlier, cut-off one did."""
-    rows, chunks, vectors, size = counts
-    return dataclasses.replace(
-        receipt,
-        finished_at=now,
-        rows=receipt.rows + rows,
-        chunks=receipt.chunks + chunks,
-        vectors=receipt.vectors + vectors,
-        bytes=receipt.bytes + size,
-        bytes_reclaimed=receipt.bytes_reclaimed + size,
-    )
+def _bytes(versions: Sequence[Version], sizes: Mapping[str, int]) -> int:
+    """What the files of these versions had."""
+    return sum(sizes.get(key, 0) for each in versions for key in (each.original_key, each.text_key))
 
 
 def _spaces(work: ReadWork) -> dict[str, Space]:

@@ -122,29 +122,33 @@ def hide(
     work: WriteWork, documents: Sequence[Document], *, spaces: Sequence[str], job_id: uuid.UUID, now: dt.datetime
 ) -> None:
     """Mark documents deleted, stop what ingests them, and open their receipts; all in the caller's transaction."""
-    work.documents.mark_deleted([document.id for document in documents], now)
-    for document in documents:
-        versions = work.versions.of_document(document.id)
-        pending = [version.id for version in versions if version.state is VersionState.PENDING]
-        cancelled = work.jobs.cancel_items(version_ids=pending, error=DOCUMENT_DELETED, now=now) if pending else []
-        work.jobs.settle(sorted({item.job_id for item in cancelled}), now)
-        for version in versions:
-            if version.state in (VersionState.PENDING, VersionState.LIVE):
-                work.versions.update(dataclasses.replace(version, state=VersionState.DELETED))
-        ids = [version.id for version in versions]
-        for space in spaces:
-            work.versions.hide(ids, document_ids=[document.id] * len(ids), space=space, now=now)
-        receipt = Deletion(
-            id=new_id(),
-            workspace_id=document.workspace_id,
-            document_id=document.id,
-            job_id=job_id,
-            requested_at=now,
-            finished_at=None,
-            rows=0,
-            chunks=0,
-            vectors=0,
-            bytes=0,
-            bytes_reclaimed=0,
+    ids = [document.id for document in documents]
+    work.documents.mark_deleted(ids, now)
+    versions = work.versions.of_documents(ids)
+    every = [version for each in versions.values() for version in each]
+    pending = [version.id for version in every if version.state is VersionState.PENDING]
+    cancelled = work.jobs.cancel_items(version_ids=pending, error=DOCUMENT_DELETED, now=now)
+    work.jobs.settle(sorted({item.job_id for item in cancelled}), now)
+    answering = [each for each in every if each.state in (VersionState.PENDING, VersionState.LIVE)]
+    work.versions.update_many([dataclasses.replace(each, state=VersionState.DELETED) for each in answering])
+    for space in spaces:
+        work.versions.hide(
+            [each.id for each in every], document_ids=[each.document_id for each in every], space=space, now=now
         )
-        work.deletions.add(receipt, readers=document.readers)
+    work.deletions.add_many([(_receipt(document, job_id, now), document.readers) for document in documents])
+
+
+def _receipt(document: Document, job_id: uuid.UUID, now: dt.datetime) -> Deletion:
+    return Deletion(
+        id=new_id(),
+        workspace_id=document.workspace_id,
+        document_id=document.id,
+        job_id=job_id,
+        requested_at=now,
+        finished_at=None,
+        rows=0,
+        chunks=0,
+        vectors=0,
+        bytes=0,
+        bytes_reclaimed=0,
+    )

@@ -57,8 +57,8 @@ class FileStore(Protocol):
         """A local path that holds the content while the context is open; not to be written to. Raises as `open`."""
         ...
 
-    def delete(self, keys: Iterable[str]) -> int:
-        """Remove contents; absent keys are passed over. Gives the number of bytes removed."""
+    def delete(self, keys: Iterable[str]) -> dict[str, int]:
+        """Remove contents; absent keys are passed over. Gives the bytes of those that were there, by key."""
         ...
 
     def keys(self, prefix: str = "") -> Iterator[str]:
@@ -177,8 +177,8 @@ class VectorStore(Protocol):
         """Remove these points; absent ones are passed over."""
         ...
 
-    def delete_versions(self, space: Space, version_ids: Sequence[uuid.UUID]) -> int:
-        """Remove the points of these versions; gives how many there were."""
+    def delete_versions(self, space: Space, version_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+        """Remove the points of these versions; gives how many each had, those without any left out."""
         ...
 
     def search(self, space: Space, query: VectorQuery) -> Rankings:

@@ -278,10 +278,14 @@ class Documents(Protocol):
         """Hide documents at once; their external ids are free again."""
         ...
 
-    def remove(self, document_id: uuid.UUID) -> int:
-        """Delete the row of a deleted document with its versions, chunks, readers and metadata; gives the number of
-        document and version rows.
+    def remove(self, document_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+        """Delete the rows of deleted documents with their versions, chunks, readers and metadata; gives the number of
+        document and version rows of each.
         """
+        ...
+
+    def count_matching(self, principal: Principal, *, collection_id: uuid.UUID, condition: Filter | None) -> int:
+        """How many documents of a collection the principal may read pass a condition."""
         ...
 
 
@@ -376,6 +380,10 @@ class Chunks(Protocol):
 
     def indexed(self, version_ids: Sequence[uuid.UUID]) -> dict[tuple[uuid.UUID, uuid.UUID], Indexed]:
         """What is noted of these versions, by (index id, version id)."""
+        ...
+
+    def counts(self, version_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+        """How many chunks each of these versions has in all its indexes; those without any are absent."""
         ...
 
     def lacking(
@@ -556,19 +564,19 @@ class Jobs(Protocol):
 class Deletions(Protocol):
     """Receipts."""
 
-    def add(self, deletion: Deletion, *, readers: Sequence[str]) -> None:
-        """Insert, with the readers that the document had: who could read it may read its receipt."""
+    def add_many(self, deletions: Sequence[tuple[Deletion, Sequence[str]]]) -> None:
+        """Insert, each with the readers that its document had: who could read it may read its receipt."""
         ...
 
     def of_document(self, principal: Principal, document_id: uuid.UUID) -> Deletion | None:
         """The receipt of a document's deletion, if the principal could read the document."""
         ...
 
-    def unfinished(self, document_id: uuid.UUID) -> Deletion | None:
-        """The receipt of a document whose purge has not ended."""
+    def unfinished(self, document_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Deletion]:
+        """The receipts of documents whose purge has not ended, by document."""
         ...
 
-    def update(self, deletion: Deletion) -> None:
+    def update_many(self, deletions: Sequence[Deletion]) -> None:
         """Write the counts and finished_at."""
         ...
 

@@ -18,6 +18,7 @@ What was measured of `qdrant-edge-py` 0.9.0 and shapes this module:
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import json
@@ -160,20 +161,20 @@ class EdgeVectorStore:
             shard.edge.update(qdrant_edge.UpdateOperation.delete_points_by_filter(_of_ids(chunk_ids)))
             self._note_written(shard, len(chunk_ids))
 
-    def delete_versions(self, space: Space, version_ids: Sequence[uuid.UUID]) -> int:
-        """Remove the points of these versions; gives how many there were. Frees no disk: see `edge_compact`."""
+    def delete_versions(self, space: Space, version_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+        """Remove the points of these versions; gives how many each had. Frees no disk: see `edge_compact`."""
         shard = self._shard(space)
-        removed = 0
+        removed: collections.Counter[uuid.UUID] = collections.Counter()
         for start in range(0, len(version_ids), DELETE_VERSIONS):
             doomed = _of_versions(version_ids[start : start + DELETE_VERSIONS])
             self._look_for_room(FLOOR_BYTES)
             with shard.writing, our_errors(space.name):
-                found = shard.edge.count(qdrant_edge.CountRequest(exact=True, filter=doomed))
+                found = collections.Counter(_scrolled_versions(shard.edge, doomed))
                 if found:
                     shard.edge.update(qdrant_edge.UpdateOperation.delete_points_by_filter(doomed))
-                    self._note_written(shard, found)
+                    self._note_written(shard, found.total())
                 removed += found
-        return removed
+        return dict(removed)
 
     def search(self, space: Space, query: VectorQuery) -> Rankings:
         """The best points of each side that pass scope, exclusions and filter, best first; ties by chunk id.
@@ -476,6 +477,17 @@ def _state(found: qdrant_edge.Record) -> PointState:
 
 def _of_ids(chunk_ids: Sequence[uuid.UUID]) -> qdrant_edge.Filter:
     return qdrant_edge.Filter(must=[qdrant_edge.HasIdCondition(set(chunk_ids))])
+
+
+def _scrolled_versions(edge: qdrant_edge.EdgeShard, condition: qdrant_edge.Filter) -> Iterator[uuid.UUID]:
+    """The version of each point that fulfils a condition."""
+    offset: int | uuid.UUID | str | None = None
+    while True:
+        page = qdrant_edge.ScrollRequest(offset=offset, limit=PAGE_POINTS, with_payload=[VERSION], filter=condition)
+        records, offset = edge.scroll(page)
+        yield from (uuid.UUID((record.payload or {})[VERSION]) for record in records)
+        if offset is None:
+            return
 
 
 def _of_versions(version_ids: Sequence[uuid.UUID]) -> qdrant_edge.Filter:

@@ -127,19 +127,19 @@ class FolderFileStore:
             raise NotFoundError(f"the store holds nothing at {key}")
         yield path
 
-    def delete(self, keys: Iterable[str]) -> int:
-        """Remove contents; absent keys are passed over. Gives the number of bytes removed.
+    def delete(self, keys: Iterable[str]) -> dict[str, int]:
+        """Remove contents; absent keys are passed over. Gives the bytes of those that were there, by key.
 
         Folders stay: there are at most 256 of them a kind, and a writer may be about to use one.
         """
-        removed = 0
+        removed: dict[str, int] = {}
         touched: set[pathlib.Path] = set()
         for key in keys:
             path = self._path(key)
             with our_errors(path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 size = path.stat().st_size
                 path.unlink()
-                removed += size
+                removed[key] = size
                 touched.add(path.parent)
         with our_errors(self._folder):
             for folder in touched:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import time
@@ -157,18 +158,20 @@ class QdrantVectorStore:
             those = models.FilterSelector(filter=_of_ids(chunk_ids))
             self._call(lambda: self._client.delete(name, those, wait=True))
 
-    def delete_versions(self, space: Space, version_ids: Sequence[uuid.UUID]) -> int:
-        """Remove the points of these versions; gives how many there were."""
+    def delete_versions(self, space: Space, version_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+        """Remove the points of these versions; gives how many each had."""
         name = self._known(space)
-        removed = 0
+        removed: collections.Counter[uuid.UUID] = collections.Counter()
         for start in range(0, len(version_ids), DELETE_VERSIONS):
             doomed = _of_versions(version_ids[start : start + DELETE_VERSIONS])
-            found = self._count(name, doomed)
+            found = collections.Counter(
+                uuid.UUID((each.payload or {})[VERSION]) for each in self._scrolled(name, [VERSION], doomed)
+            )
             if found:
                 selector = models.FilterSelector(filter=doomed)
                 self._call(lambda selector=selector: self._client.delete(name, selector, wait=True))  # type: ignore[misc]
             removed += found
-        return removed
+        return dict(removed)
 
     def search(self, space: Space, query: VectorQuery) -> Rankings:
         """The best points of each side that pass scope, exclusions and filter, best first; ties by chunk id.
@@ -215,21 +218,7 @@ class QdrantVectorStore:
 
     def points(self, space: Space) -> Iterator[PointState]:
         """Every point, by chunk id; what is written meanwhile may show or not."""
-        name = self._known(space)
-        offset: Any = None
-        while True:
-            records, offset = self._call(
-                lambda offset=offset: self._client.scroll(  # type: ignore[misc]
-                    name,
-                    limit=PAGE_POINTS,
-                    offset=offset,
-                    with_payload=[VERSION, SCOPE, facts.FIELD],
-                    with_vectors=False,
-                )
-            )
-            yield from (_state(each) for each in records)
-            if offset is None:
-                return
+        yield from (_state(each) for each in self._scrolled(self._known(space), [VERSION, SCOPE, facts.FIELD], None))
 
     def disk_bytes(self, space: Space) -> int | None:
         """None: a server does not tell."""
@@ -305,6 +294,19 @@ class QdrantVectorStore:
         return models.PointStruct(
             id=str(point.chunk_id), vector={DENSE: point.dense.tolist(), SPARSE: terms}, payload=payload
         )
+
+    def _scrolled(self, name: str, told: list[str], condition: models.Filter | None) -> Iterator[models.Record]:
+        """Every point that fulfils a condition, page by page, with these parts of its payload."""
+        offset: Any = None
+        while True:
+            records, offset = self._call(
+                lambda offset=offset: self._client.scroll(  # type: ignore[misc]
+                    name, condition, limit=PAGE_POINTS, offset=offset, with_payload=told, with_vectors=False
+                )
+            )
+            yield from records
+            if offset is None:
+                return
 
     def _count(self, name: str, condition: models.Filter | None) -> int:
         return self._call(lambda: self._client.count(name, condition, exact=True)).count

@@ -114,8 +114,8 @@ class S3FileStore:
                 self._client.download_file(self._bucket.name, target, str(path), Config=self._transfer)
             yield path
 
-    def delete(self, keys: Iterable[str]) -> int:
-        """Remove contents; absent keys are passed over. Gives the number of bytes removed."""
+    def delete(self, keys: Iterable[str]) -> dict[str, int]:
+        """Remove contents; absent keys are passed over. Gives the bytes of those that were there, by key."""
         targets = list(dict.fromkeys(self._key(key) for key in keys))
         with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
             sizes = dict(zip(targets, pool.map(self._size, targets), strict=True))
@@ -128,7 +128,8 @@ class S3FileStore:
                 raise TransientError(
                     f"{len(errors)} contents could not be deleted: {errors[0].get('Code')}", code="files_unavailable"
                 )
-        return sum(size for size in sizes.values() if size is not None)
+        cut = len(self._bucket.prefix)
+        return {target[cut:]: size for target, size in sizes.items() if size is not None}
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Every key that begins so, in no stated order."""

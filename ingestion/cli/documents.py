@@ -23,7 +23,14 @@ _SLICE_CHARS = 500_000  # of a text asked for at once; half of what a service gi
 app = typer.Typer(no_args_is_help=True, help="Look at documents, change them, delete them.")
 
 Name = Annotated[str, typer.Argument(metavar="DOCUMENT", help="Its id, or its external id.")]
-Names = Annotated[list[str], typer.Argument(metavar="DOCUMENT...", help="Ids, or external ids.")]
+MaybeNames = Annotated[
+    list[str] | None, typer.Argument(metavar="[DOCUMENT...]", help="Ids, or external ids; none with --filter or --all.")
+]
+MaybeName = Annotated[
+    str | None, typer.Argument(metavar="[DOCUMENT]", help="Its id, or its external id; none with --filter or --all.")
+]
+All = Annotated[bool, typer.Option("--all", help="All of the collection that this key may read.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 Collection = Annotated[str, typer.Option("--collection", "-c", help="Where an external id is looked for.")]
 OnlyCollection = Annotated[str | None, typer.Option("--collection", "-c", help="Only this one's.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
@@ -128,14 +135,18 @@ def versions(session: Session, document: Name, *, collection: Collection = "defa
 @command
 def change(
     session: Session,
-    document: Name,
+    document: MaybeName = None,
     *,
     collection: Collection = "default",
+    condition: Condition = None,
+    every: All = False,
     title: Title = None,
     metadata: Metadata = [],  # noqa: B006 - typer reads the default, nobody changes it
     readers: Readers = [],  # noqa: B006
+    yes: Yes = False,
+    wait: Wait = True,
 ) -> None:
-    """Change title, metadata (as a whole) or readers, without embedding anew."""
+    """Change title, metadata (as a whole) or readers, of one document or of all that a filter finds, without embedding."""
     try:
         described = parse_metadata(metadata)
     except ValueError as error:
@@ -145,16 +156,33 @@ def change(
     if not body:
         raise typer.BadParameter("say what changes: --title, --metadata or --readers")
     with session.service() as service:
+        if document is None:
+            selected = {"collection": collection, **_selected(condition, every=every), **body}
+            _in_bulk(session, service, "change", selected, yes=yes, wait=wait)
+            return
         reply = service.request("PATCH", _path(service, document, collection), body=lambda: {"json": body})
     session.show(reply.body)
 
 
 @app.command("delete")
 @command
-def delete(session: Session, documents: Names, *, collection: Collection = "default", wait: Wait = True) -> None:
-    """Delete documents: hidden at once, then purged; shows the receipts."""
+def delete(
+    session: Session,
+    documents: MaybeNames = None,
+    *,
+    collection: Collection = "default",
+    condition: Condition = None,
+    every: All = False,
+    yes: Yes = False,
+    wait: Wait = True,
+) -> None:
+    """Delete documents, by name or all that a filter finds: hidden at once, then purged; shows the receipts."""
     shown: list[dict[str, Any]] = []
     with session.service() as service:
+        if not documents:
+            selected = {"collection": collection, **_selected(condition, every=every)}
+            _in_bulk(session, service, "delete", selected, yes=yes, wait=wait)
+            return
         removed = []
         for name in documents:
             document_id = _id(service, name, collection)
@@ -174,6 +202,22 @@ def receipt(session: Session, document: DocumentId) -> None:
     """What a delete has removed from each store."""
     with session.service() as service:
         session.show(service.get(f"/v1/documents/{_quoted(document)}/deletion"))
+
+
+def _selected(condition: str | None, *, every: bool) -> dict[str, Any]:
+    if (condition is None) is not every:
+        raise typer.BadParameter("name documents, or give --filter, or say --all")
+    return {"all": True} if condition is None else {"filter": parse_filter(condition)}
+
+
+def _in_bulk(session: Session, service: Service, verb: str, selected: dict[str, Any], *, yes: bool, wait: bool) -> None:
+    """Delete or change what is selected, once a person has seen how many there are."""
+    path = f"/v1/documents/{verb}"
+    if not yes:
+        count = service.post(path, {**selected, "dry_run": True})["documents"]
+        typer.confirm(f"{verb.capitalize()} {count} documents?", abort=True, err=True)
+    reply = service.post(path, selected)
+    session.show(jobs.ended(service, reply["job_id"]) if wait else reply)
 
 
 def _named(service: Service, name: str, collection: str) -> dict[str, Any]:

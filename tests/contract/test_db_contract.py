@@ -678,9 +678,9 @@ def test_removing_a_deleted_document_takes_all_that_hangs_on_it(database: SqlDat
     document, version, chunks = a_live_document(database, place)
     with database.write() as work:
         work.versions.add(a_version(document, seq=2))
-        assert work.documents.remove(document.id) == 0  # not deleted
+        assert work.documents.remove([document.id]) == {}  # not deleted
         work.documents.mark_deleted([document.id], NOW)
-        assert work.documents.remove(document.id) == 3
+        assert work.documents.remove([document.id, new_id()]) == {document.id: 3}
         work.commit()
 
     with database.read() as work:
@@ -1262,16 +1262,16 @@ def test_a_receipt_is_for_those_who_could_read_the_document(database: SqlDatabas
         receipt, finished_at=LATER, rows=2, chunks=7, vectors=7, bytes=2**40, bytes_reclaimed=2**39
     )
     with database.write() as work:
-        work.deletions.add(receipt, readers=("group:law",))
-        assert work.deletions.unfinished(receipt.document_id) == receipt
-        work.deletions.update(done)
+        work.deletions.add_many([(receipt, ("group:law",))])
+        assert work.deletions.unfinished([receipt.document_id, new_id()]) == {receipt.document_id: receipt}
+        work.deletions.update_many([done])
         work.commit()
 
     with database.read() as work:
         assert work.deletions.of_document(place.principal("law"), receipt.document_id) == done
         assert work.deletions.of_document(place.principal(), receipt.document_id) is None
         assert work.deletions.of_document(place.principal(role=ADMIN), receipt.document_id) == done
-        assert work.deletions.unfinished(receipt.document_id) is None
+        assert work.deletions.unfinished([receipt.document_id]) == {}
 
 
 def test_the_jobs_of_a_purged_document_are_for_those_who_could_read_it(database: SqlDatabase, place: Place) -> None:
@@ -1292,7 +1292,7 @@ def test_the_jobs_of_a_purged_document_are_for_those_who_could_read_it(database:
     )
     with database.write() as work:
         work.jobs.add(job)
-        work.deletions.add(receipt, readers=("group:100%", "group:läw", 'user:x"group:board"'))
+        work.deletions.add_many([(receipt, ("group:100%", "group:läw", 'user:x"group:board"'))])
         work.commit()
 
     with database.read() as work:
@@ -1370,7 +1370,7 @@ def test_an_answer_forgets_what_it_has_of_documents_that_are_purged(database: Sq
         work.documents.mark_deleted([gone.id], LATER)
         assert work.answers.forget([gone.id]) == 2
         assert work.answers.forget([gone.id, new_id()]) == 0
-        work.documents.remove(gone.id)
+        work.documents.remove([gone.id])
         work.commit()
     with database.read() as work:
         found = {each.id: work.answers.get(place.workspace.id, each.id) for each in (both, only, none)}

@@ -339,13 +339,13 @@ def test_deleting_versions_counts_what_it_removed(store: VectorStore) -> None:
 
     removed = store.delete_versions(SPACE, [name("v0"), name("v1"), name("unknown")])
 
-    assert removed == 20
+    assert removed == {name("v0"): 10, name("v1"): 10}
     assert store.count(SPACE) == 10
     assert store.count(SPACE, [name("v2"), name("v0")]) == 10
     assert store.count(SPACE, []) == 0
     assert {each.version_id for each in store.points(SPACE)} == {name("v2")}
-    assert store.delete_versions(SPACE, [name("v0")]) == 0
-    assert store.delete_versions(SPACE, []) == 0
+    assert store.delete_versions(SPACE, [name("v0")]) == {}
+    assert store.delete_versions(SPACE, []) == {}
 
 
 def test_points_are_deleted_by_id_and_absent_ones_are_passed_over(store: VectorStore) -> None:
@@ -488,5 +488,5 @@ def test_readers_and_writers_at_once_agree_in_the_end(store: VectorStore) -> Non
         thread.join()
 
     assert failures == []
-    assert removed == 100
+    assert removed == {name("w0"): 100}
     assert store.count(SPACE) == 300

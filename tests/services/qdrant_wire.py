@@ -213,7 +213,10 @@ def _of_collection(shard: edge.EdgeShard, config: Json, what: str, body: Json) -
         case "POST points/scroll":
             offset = body.get("offset")
             page = edge.ScrollRequest(
-                offset=uuid.UUID(offset) if offset else None, limit=body["limit"], with_payload=body["with_payload"]
+                offset=uuid.UUID(offset) if offset else None,
+                limit=body["limit"],
+                with_payload=body["with_payload"],
+                filter=filter_of(body["filter"]) if body.get("filter") else None,
             )
             records, following = shard.scroll(page)
             return {

@@ -162,7 +162,7 @@ def test_without_room_nothing_is_added_but_deletes_go_on(tmp_path: pathlib.Path)
         store.upsert(SPACE, points(1, start=20))
     removed = store.delete_versions(SPACE, [uuid.UUID(int=0)])
 
-    assert removed == 10
+    assert removed == {uuid.UUID(int=0): 10}
     assert store.count(SPACE) == 10
     store.close()
 

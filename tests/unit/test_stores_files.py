@@ -127,10 +127,12 @@ def test_a_folder_that_can_not_be_made_refuses_to_start() -> None:
         FolderFileStore(pathlib.Path("/proc/footnote"))
 
 
-def test_a_delete_of_many_gives_its_sum(store: FolderFileStore) -> None:
+def test_a_delete_of_many_gives_the_size_of_each(store: FolderFileStore) -> None:
     store.write_many({f"texts/{number}": b"x" * number for number in range(300)})
 
-    assert store.delete(f"texts/{number}" for number in range(300)) == sum(range(300))
+    removed = store.delete(f"texts/{number}" for number in range(300))
+
+    assert removed == {f"texts/{number}": number for number in range(300)}
     assert list(store.keys()) == []
 
 

@@ -28,6 +28,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import qdrant_edge
@@ -42,13 +43,14 @@ from app.domain.errors import (
     TransientError,
 )
 from app.domain.filters import Scalar
-from app.domain.vectors import Point, Rankings, Scored, Space, VectorQuery
+from app.domain.vectors import Point, Rankings, Scored, Space, StoredVectors, VectorQuery, ascending
 from app.stores import edge_facts, facts
 
 DENSE, SPARSE = "dense", "sparse"
 SCOPE, VERSION, DOCUMENT = "scope", "version_id", "document_id"
 
 UPSERT_POINTS = 64  # of one call: 0.15 ms a point, so searches wait 10 ms for it
+READ_POINTS = 64  # of one call that reads vectors: searches wait for it
 DELETE_VERSIONS = 256  # of one call
 PAGE_POINTS = 2_000  # of one scroll: about 20 ms
 # Written between two flushes. A flush waits for the disk, 0.1 to 0.5 s with Python's lock held, however much there is to
@@ -136,6 +138,17 @@ class EdgeVectorStore:
         with our_errors(space.name):
             found = shard.edge.retrieve(list(chunk_ids), with_payload=False, with_vector=False)
         return {_chunk_id(record) for record in found}
+
+    def vectors(self, space: Space, chunk_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredVectors]:
+        """Vectors of these chunks as they are kept; ids that the store does not hold are absent."""
+        shard = self._shard(space)
+        read: dict[uuid.UUID, StoredVectors] = {}
+        for start in range(0, len(chunk_ids), READ_POINTS):
+            some: list[int | uuid.UUID | str] = [*chunk_ids[start : start + READ_POINTS]]
+            with our_errors(space.name):
+                found = shard.edge.retrieve(some, with_payload=False, with_vector=True)
+            read.update((_chunk_id(record), _stored(record)) for record in found)
+        return read
 
     def set_access(
         self, space: Space, version_id: uuid.UUID, *, scope: Sequence[str], metadata: Mapping[str, Scalar]
@@ -443,6 +456,14 @@ def _edge_point(point: Point) -> qdrant_edge.Point:
 
 def _chunk_id(found: qdrant_edge.ScoredPoint | qdrant_edge.Record) -> uuid.UUID:
     return found.id if isinstance(found.id, uuid.UUID) else uuid.UUID(str(found.id))
+
+
+def _stored(found: qdrant_edge.Record) -> StoredVectors:
+    kept: Any = found.vector
+    terms = kept[SPARSE]
+    return StoredVectors(
+        dense=np.array(kept[DENSE], dtype=np.float32), sparse=ascending(list(terms.indices), list(terms.values))
+    )
 
 
 def _version_id(found: qdrant_edge.ScoredPoint | qdrant_edge.Record) -> uuid.UUID:

@@ -198,7 +198,7 @@ class EdgeVectorStore:
                 dense = ranking.best(query.offset, query.limit, low=-1.0, high=1.0)
             if query.sparse is not None and query.sparse.indices:
                 terms = qdrant_edge.SparseVector(list(query.sparse.indices), list(query.sparse.values))
-                corpus = qdrant_edge.IdfParams(qdrant_edge.Filter(should=may_see) if may_see else None)
+                corpus = qdrant_edge.IdfParams(self._corpus(shard, may_see))
                 nearest = qdrant_edge.Query.Nearest(terms, using=SPARSE)
                 ranking = _Ranking(shard.edge, nearest, wanted, qdrant_edge.SearchParams(exact=True, idf=corpus))
                 sparse = ranking.best(query.offset, query.limit, low=0.0)
@@ -321,6 +321,13 @@ class EdgeVectorStore:
                 shard.sees_all.clear()
             known = shard.sees_all[tuple(tags)] = (written, seen == every)
         return known[1]
+
+    def _corpus(self, shard: _Shard, may_see: list[edge_facts.Condition] | None) -> qdrant_edge.Filter | None:
+        """The points over which words are counted. With no filter at all, deleted ones are counted until a compaction."""
+        if may_see is not None:
+            return qdrant_edge.Filter(should=may_see)
+        held = shard.edge.info()  # 3 us
+        return None if held.indexed_vectors_count == held.points_count else qdrant_edge.Filter()
 
     def _wanted(
         self, space: Space, shard: _Shard, query: VectorQuery, may_see: list[edge_facts.Condition] | None

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import pathlib
 import threading
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -484,3 +485,19 @@ def test_many_vectors_are_read_in_one_call(store: VectorStore) -> None:
     store.upsert(SPACE, [point(chunk) for chunk in chunks])
 
     assert store.vectors(SPACE, [name(chunk) for chunk in chunks]).keys() == {name(chunk) for chunk in chunks}
+
+
+def test_what_was_deleted_counts_in_no_statistics(store: VectorStore) -> None:
+    fresh = Space(name="fresh", dimensions=4)
+    store.ensure(fresh)
+    kept = [point(f"k{number}", version=f"k{number}", terms=[1 + number % 3]) for number in range(12)]
+    doomed = [point(f"d{number}", version=f"d{number}", terms=[1]) for number in range(6)]
+    store.upsert(SPACE, [*doomed, *kept])
+    store.upsert(fresh, kept)
+    store.delete_versions(SPACE, [each.version_id for each in doomed])
+    time.sleep(1.1)  # the embedded store looks less closely once nobody writes
+    query = VectorQuery(dense=None, sparse=Sparse(indices=(1,), values=(1.0,)), scope=ALL)
+
+    after, untouched = (store.search(space, query).sparse for space in (SPACE, fresh))
+
+    assert [each.score for each in after] == pytest.approx([each.score for each in untouched], abs=1e-6)

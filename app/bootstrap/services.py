@@ -15,6 +15,8 @@ from app.answering.search import Search
 from app.bootstrap.parts import Parts
 from app.db.unit_of_work import SqlDatabase
 from app.documents.add import AddDocuments
+from app.documents.archive.importing import ImportCollection
+from app.documents.archive.writing import ExportCollection
 from app.documents.catalogue import Catalogue
 from app.documents.collections import Collections
 from app.documents.jobs import JobDesk
@@ -53,6 +55,8 @@ class Services:
     keys: Keys
     workspaces: Workspaces
     collections: Collections
+    exports: ExportCollection
+    imports: ImportCollection
     add: AddDocuments
     remove: RemoveDocuments
     catalogue: Catalogue

@@ -7,6 +7,7 @@ import typer
 from ingestion.cli import (
     archives,
     ask,
+    carrying,
     collections,
     documents,
     ingest,
@@ -40,6 +41,8 @@ app.add_typer(workspaces.app, name="workspaces")
 app.command("migrate")(migrate.migrate)
 app.command("backup")(archives.backup)
 app.command("restore")(archives.restore)
+app.command("export")(carrying.export)
+app.command("import")(carrying.import_)
 
 
 def main() -> None:

@@ -147,6 +147,8 @@ class Archive:
         digest = hashlib.sha256()
         for block in self.blocks(member):
             digest.update(block)
+        if any(os.pread(self._stream.fileno(), form.padding(member.size), member.offset + member.size)):
+            raise ArchiveError(f"the archive is damaged behind {member.name}")
         return digest.hexdigest()
 
     def _verify_chunks(self, batch: Batch) -> int:
@@ -198,6 +200,8 @@ class Archive:
             raise ArchiveError(f"this is no archive, or it is cut off: at byte {offset} no member begins") from error
         if found.type != tarfile.REGTYPE or found.size < 0:
             raise ArchiveError(f"the archive holds {found.name!r:.120}, which is no plain file")
+        if head != form.header(found.name, found.size):
+            raise ArchiveError(f"the archive's {found.name!r:.120} was not written by `footnote export`")
         start = offset + form.BLOCK
         if start + found.size + form.padding(found.size) + len(form.END) > self._size:
             raise ArchiveError(f"the archive is cut off in {found.name!r:.120}")

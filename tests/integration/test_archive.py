@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -16,7 +18,9 @@ from app.documents.archive.form import ArchiveError
 from app.documents.archive.merging import Fate
 from app.domain.access import Principal, Role
 from app.domain.documents import VersionState
-from app.domain.errors import ForbiddenError, NotFoundError, TransientError
+from app.domain.errors import ForbiddenError, NotFoundError, StorageFullError, TransientError
+from app.domain.ports import VectorStore
+from app.domain.vectors import Point, Space
 from app.settings import Settings
 
 Corpus = Any  # of conftest.py
@@ -231,3 +235,81 @@ def test_an_import_that_is_cut_off_is_finished_by_workers_and_repeated_without_h
     settle(elsewhere, name, 5)
     assert differences(archive, export(elsewhere, name, tmp_path / "back.tar")) == []
     assert elsewhere.imports.run(boss, archive, collection=name).counts[Fate.UNCHANGED] == 5
+
+
+def test_what_is_deleted_while_it_is_imported_does_not_come_back(
+    corpus: Corpus, elsewhere: Services, tmp_path: pathlib.Path
+) -> None:
+    for number in range(3):
+        corpus.live(f"text {number} of the harbour", external_id=f"{number}")
+    archive = export(corpus.services, corpus.collection, tmp_path / "one.tar")
+    for at in range(8):  # each moment at which the import looks whether it should stop
+        name, boss, calls = f"raced-{at}", admin(elsewhere), iter(range(100))
+
+        def delete(name: str = name, at: int = at, boss: Principal = boss, calls: Iterator[int] = calls) -> bool:
+            if next(calls) == at:
+                with contextlib.suppress(NotFoundError):
+                    elsewhere.remove.remove(boss, elsewhere.catalogue.by_external_id(boss, name, "1").id)
+            return False
+
+        elsewhere.imports.run(boss, archive, collection=name, stopping=delete)
+
+        found = {each[0] for each in hits(elsewhere, name, "harbour", Mode.HYBRID)}
+        with contextlib.suppress(NotFoundError):
+            elsewhere.catalogue.by_external_id(boss, name, "1")
+            found -= {"1"}  # nothing was there yet to be deleted
+        assert found == {"0", "2"}
+    settle(elsewhere, "raced-0", 3)
+    assert elsewhere.vectors.count(elsewhere.space) == elsewhere.index_size()["chunks"]
+
+
+def test_an_upload_during_an_import_is_the_later_version(
+    corpus: Corpus, elsewhere: Services, tmp_path: pathlib.Path
+) -> None:
+    corpus.live("the text of the archive", external_id="a", title="A")
+    archive = export(corpus.services, corpus.collection, tmp_path / "one.tar")
+    there = dataclasses.replace(corpus, services=elsewhere, admin=admin(elsewhere), collection="uploads")
+    for at in range(2, 6):
+        name, calls = f"upload-{at}", iter(range(100))
+        here = dataclasses.replace(there, collection=name)
+
+        def upload(at: int = at, here: Corpus = here, calls: Iterator[int] = calls) -> bool:
+            if next(calls) == at:
+                here.put("the text of a person", external_id="a", title="A")
+            return False
+
+        elsewhere.imports.run(here.admin, archive, collection=name, stopping=upload)
+        settle(elsewhere, name, 1)
+        if next(calls) > at:
+            deadline = time.monotonic() + 30
+            while here.texts("text") != ["the text of a person"] and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert here.texts("text") == ["the text of a person"]
+
+
+def test_an_index_that_refuses_points_leaves_the_rest_to_workers(
+    corpus: Corpus, elsewhere: Services, tmp_path: pathlib.Path
+) -> None:
+    corpus.live("a text of the harbour", external_id="a")
+    archive = export(corpus.services, corpus.collection, tmp_path / "one.tar")
+    full = dataclasses.replace(elsewhere.imports, vectors=Full(elsewhere.vectors))
+
+    with pytest.raises(StorageFullError):
+        full.run(admin(elsewhere), archive, collection="full")
+
+    settle(elsewhere, "full", 1)
+    assert differences(archive, export(elsewhere, "full", tmp_path / "back.tar")) == []
+
+
+class Full:
+    """A vector store whose disk is full."""
+
+    def __init__(self, inner: VectorStore) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def upsert(self, space: Space, points: Sequence[Point]) -> None:
+        del space, points
+        raise StorageFullError("no room left")

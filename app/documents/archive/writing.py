@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
 import io
+import itertools
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
@@ -22,6 +24,7 @@ from app.domain.vectors import Space
 from app.text.canonical import TextReader
 
 _READ_BYTES = 1 << 20
+_AT_ONCE = 8  # documents that are read at the same time
 _TRIES = 5  # of a document that is replaced while it is read
 
 
@@ -33,6 +36,7 @@ class _Taken:
     original: BinaryIO
     text: BinaryIO
     rows: list[Row]
+    files: contextlib.ExitStack  # closes original and text
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,19 +84,20 @@ class ExportCollection:
         yield from whole.member(form.MANIFEST, manifest.packed())
         batches = documents = chunks = 0
         waiting = self._documents(principal, collection)
-        while True:
-            if stopping():
-                raise TransientError("the service is stopping; export again")
-            with contextlib.ExitStack() as opened:
-                taken = self._batch(waiting, index, opened)
-                if not taken:
-                    break
-                sums = _Sums()
-                yield from _written(sums, batches, taken, index.dimensions)
-                yield from whole.member(form.batch_name(batches, form.CHECKSUMS), sums.packed())
-            batches += 1
-            documents += len(taken)
-            chunks += sum(len(each.rows) for each in taken)
+        with concurrent.futures.ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="export") as pool:
+            while True:
+                if stopping():
+                    raise TransientError("the service is stopping; export again")
+                with contextlib.ExitStack() as opened:
+                    taken = self._batch(waiting, index, pool, opened)
+                    if not taken:
+                        break
+                    sums = _Sums()
+                    yield from _written(sums, batches, taken, index.dimensions)
+                    yield from whole.member(form.batch_name(batches, form.CHECKSUMS), sums.packed())
+                batches += 1
+                documents += len(taken)
+                chunks += sum(len(each.rows) for each in taken)
         yield from _Sums().member(form.CHECKSUMS, whole.packed(documents=documents, chunks=chunks))
         yield form.END
 
@@ -108,26 +113,37 @@ class ExportCollection:
                 return
             after = page[-1].id
 
-    def _batch(self, documents: Iterator[Document], index: Index, opened: contextlib.ExitStack) -> list[_Taken]:
-        """The next documents that have a live version, their files open."""
+    def _batch(
+        self,
+        documents: Iterator[Document],
+        index: Index,
+        pool: concurrent.futures.Executor,
+        opened: contextlib.ExitStack,
+    ) -> list[_Taken]:
+        """The next documents that have a live version; their files are closed with `opened`.
+
+        Some are read at once: a store elsewhere lets each wait for its files and vectors.
+        """
         batch: list[_Taken] = []
         size = 0
-        for document in documents:
-            taken = self._take(document, index, opened)
-            if taken is not None:
-                batch.append(taken)
-                size += taken.record.size_bytes
-            if len(batch) == form.BATCH_DOCUMENTS or size >= form.BATCH_BYTES:
+        while len(batch) < form.BATCH_DOCUMENTS and size < form.BATCH_BYTES:
+            some = list(itertools.islice(documents, min(_AT_ONCE, form.BATCH_DOCUMENTS - len(batch))))
+            if not some:
                 break
+            for taken in pool.map(self._take, some, itertools.repeat(index)):
+                if taken is not None:
+                    opened.enter_context(taken.files)
+                    batch.append(taken)
+                    size += taken.record.size_bytes
         return batch
 
-    def _take(self, document: Document, index: Index, opened: contextlib.ExitStack) -> _Taken | None:
+    def _take(self, document: Document, index: Index) -> _Taken | None:
         """A document with all that belongs to it; None where it has no live version, or was deleted meanwhile."""
         for _ in range(_TRIES):
             now, version = self._now(document)
             if now is None or version is None:
                 return None
-            taken = self._read(now, version, index, opened)
+            taken = self._read(now, version, index)
             if taken is not None:
                 return taken
             if self._now(document)[1] == version:
@@ -145,24 +161,19 @@ class ExportCollection:
             version = work.versions.get(document.workspace_id, live) if live else None
         return found, version
 
-    def _read(self, document: Document, version: Version, index: Index, opened: contextlib.ExitStack) -> _Taken | None:
+    def _read(self, document: Document, version: Version, index: Index) -> _Taken | None:
         """The document's parts; None where one is missing: it was replaced or deleted meanwhile, or is not whole."""
-        try:
-            original = opened.enter_context(self.files.open(version.original_key))
-            text = opened.enter_context(self.files.open(version.text_key))
-        except NotFoundError:
-            return None
-        rows = self._rows(version, index)
-        if rows is None or not rows or len(rows) != version.chunks or _size(original) != version.size_bytes:
-            return None
-        text.seek(0)
-        chars = TextReader(text).chars
-        return _Taken(
-            record=Record.of(document, version, text_chars=chars, chunks=len(rows)),
-            original=original,
-            text=text,
-            rows=rows,
-        )
+        with contextlib.ExitStack() as opened:
+            try:
+                original = opened.enter_context(self.files.open(version.original_key))
+                text = opened.enter_context(self.files.open(version.text_key))
+            except NotFoundError:
+                return None
+            rows = self._rows(version, index)
+            if not rows or len(rows) != version.chunks or _size(original) != version.size_bytes:
+                return None
+            record = Record.of(document, version, text_chars=TextReader(text).chars, chunks=len(rows))
+            return _Taken(record=record, original=original, text=text, rows=rows, files=opened.pop_all())
 
     def _rows(self, version: Version, index: Index) -> list[Row] | None:
         """Chunks of a version with their vectors, as they will be written; None where a vector is missing."""
@@ -177,6 +188,8 @@ class ExportCollection:
             if len(kept) < len(chunks) or chunks[0].ordinal != len(rows):
                 return None
             rows += [Row.of(chunk, kept[chunk.id]) for chunk in chunks]
+            if len(chunks) < form.PIECE_CHUNKS:
+                return rows
 
 
 class _Sums:

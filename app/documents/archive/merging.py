@@ -6,14 +6,14 @@ import dataclasses
 import datetime as dt
 import enum
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from app.documents import enqueue
 from app.documents.archive.form import Record
 from app.documents.archive.reading import Batch
 from app.domain import filters
 from app.domain.access import meet
-from app.domain.documents import Collection, Document, Index, Version, VersionState, original_key
+from app.domain.documents import Collection, Document, Index, Version, VersionState
 from app.domain.ids import new_id
 from app.domain.jobs import Item, Job, JobKind, JobState
 from app.domain.repositories import ReadWork, WriteWork
@@ -204,11 +204,6 @@ def begin(
     work.jobs.add(job)
     work.jobs.add_items(items, priority=enqueue.PRIORITY_BULK)
     return job, {plan.version.id: item for plan, item in zip(wanted, items, strict=True)}
-
-
-def originals(plans: Sequence[Plan]) -> Mapping[int, str]:
-    """Where the original of each document that is to be written goes, by its place in the batch."""
-    return {plan.at: original_key(plan.version.id) for plan in plans if plan.writes}
 
 
 def _narrowed(plans: Sequence[Plan], now: dt.datetime) -> list[Document]:

@@ -21,6 +21,7 @@ from app.api.logs import configure
 from app.api.metrics import Metrics
 from app.api.middleware import CheckHost, Observe
 from app.api.routes import (
+    archives,
     ask,
     backup,
     batch,
@@ -45,6 +46,7 @@ _SERVICE_FILE = "service.json"  # what `Services.announce` writes
 _DESCRIPTION = "Answers over your own documents, each sentence with a verified footnote."
 _GC_OBJECTS = 10_000  # made and not yet gone, after which Python looks for cycles; a search makes some thousands
 _ROUTERS = (
+    archives,
     collections,
     indexes,
     batch,

@@ -28,6 +28,11 @@ class Patience:
         """Until the deadline; 0 past it."""
         return max(0.0, self._end - time.monotonic())
 
+    @property
+    def gone(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._gone.is_set()
+
     def leave(self) -> None:
         """Nobody waits any more."""
         self._gone.set()

@@ -89,6 +89,11 @@ def lines_body(model: type[BaseModel]) -> dict[str, Any]:
     return _body({"application/x-ndjson": {"schema": {"type": "string", "description": description}}})
 
 
+def file_body(media_type: str, description: str) -> dict[str, Any]:
+    """What a route that takes one file as the body declares."""
+    return _body({media_type: {"schema": {"type": "string", "format": "binary", "description": description}}})
+
+
 def _body(content: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 

@@ -12,6 +12,8 @@ from app.answering.answer import Answered, Said, Sources
 from app.answering.compare import Comparison
 from app.answering.search import Explanation, SearchHit, SearchResult
 from app.documents.add import Accepted
+from app.documents.archive.importing import Imported
+from app.documents.archive.merging import Fate
 from app.documents.catalogue import Slice
 from app.documents.doctor import Event, Looked
 from app.documents.reindex import Estimate, IndexState
@@ -35,6 +37,19 @@ def _moment(value: dt.datetime | None) -> str | None:
 
 def _id(value: uuid.UUID | None) -> str | None:
     return None if value is None else str(value)
+
+
+def imported(each: Imported) -> Json:
+    """How far an import has come."""
+    return {
+        "collection": each.collection,
+        "created": each.created,
+        "documents": each.documents,
+        "done": each.done,
+        **{fate.value: each.counts[fate] for fate in Fate},
+        "as_they_are": each.as_they_are,
+        "job_ids": [str(job_id) for job_id in each.job_ids],
+    }
 
 
 def collection(each: Collection, documents: int) -> Json:

@@ -446,6 +446,23 @@ class BatchView(Reply):
     job: JobView | None = Field(None, description="with ?wait")
 
 
+class ImportView(Reply):
+    """What became of an archive's documents."""
+
+    collection: str
+    created: bool = Field(description="the collection was made for it")
+    documents: int = Field(description="in the archive")
+    done: int = Field(description="of these: the sum of the following four")
+    added: int
+    replaced: int = Field(description="a new version of a document with the same external id")
+    unchanged: int = Field(description="there just so")
+    under_way: int = Field(description="there just so, being ingested")
+    as_they_are: bool = Field(
+        description="chunks and vectors were taken over; else the collection is built otherwise, and originals are ingested"
+    )
+    job_ids: list[str] = Field(description="jobs that still ingest")
+
+
 class HitExplanation(Reply):
     """Where each side ranked a hit."""
 

@@ -23,6 +23,8 @@ from app.bootstrap.parts import INGEST, KINDS, UPKEEP, Parts
 from app.bootstrap.services import ADMIN_KEY_FILE, Services
 from app.db.unit_of_work import SqlDatabase
 from app.documents.add import AddDocuments
+from app.documents.archive.importing import ImportCollection
+from app.documents.archive.writing import ExportCollection
 from app.documents.bulk import Bulk
 from app.documents.catalogue import Catalogue
 from app.documents.collections import Collections
@@ -219,6 +221,18 @@ def _joined(
         keys=Keys(database=database, clock=clock),
         workspaces=Workspaces(database=database, clock=clock),
         collections=collections,
+        exports=ExportCollection(database=database, files=files, vectors=vectors),
+        imports=ImportCollection(
+            database=database,
+            files=files,
+            vectors=vectors,
+            queue=queue,
+            clock=clock,
+            collections=collections,
+            loader_fingerprint=registry.FINGERPRINT,
+            lease_seconds=settings.lease_seconds,
+            stage=parts.stage,
+        ),
         add=AddDocuments(
             database=database,
             files=files,

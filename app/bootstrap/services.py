@@ -16,6 +16,8 @@ from app.answering.search import Search
 from app.bootstrap.parts import Parts
 from app.db.unit_of_work import SqlDatabase
 from app.documents.add import AddDocuments
+from app.documents.archive.importing import ImportCollection
+from app.documents.archive.writing import ExportCollection
 from app.documents.bulk import Bulk
 from app.documents.catalogue import Catalogue
 from app.documents.collections import Collections
@@ -57,6 +59,8 @@ class Services:
     keys: Keys
     workspaces: Workspaces
     collections: Collections
+    exports: ExportCollection
+    imports: ImportCollection
     add: AddDocuments
     remove: RemoveDocuments
     bulk: Bulk

@@ -15,7 +15,7 @@ from typing import BinaryIO, Protocol
 
 from app.domain.answers import Context, Draft
 from app.domain.filters import Scalar
-from app.domain.vectors import Matrix, Point, PointState, Rankings, Space, Sparse, Vector, VectorQuery
+from app.domain.vectors import Matrix, Point, PointState, Rankings, Space, Sparse, StoredVectors, Vector, VectorQuery
 
 
 class Clock(Protocol):
@@ -165,6 +165,13 @@ class VectorStore(Protocol):
 
     def present(self, space: Space, chunk_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
         """Those of the ids that the store holds."""
+        ...
+
+    def vectors(self, space: Space, chunk_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredVectors]:
+        """Dense and sparse vectors of these chunks as the store keeps them; ids that it does not hold are absent.
+
+        Numbers of dense vectors may have been brought to unit length and half precision.
+        """
         ...
 
     def set_access(

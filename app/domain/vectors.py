@@ -23,6 +23,12 @@ class Sparse:
     values: Sequence[float]
 
 
+def ascending(indices: Sequence[int], values: Sequence[float]) -> Sparse:
+    """A sparse vector with its ids in ascending order, so that equal ones compare as equal."""
+    terms = sorted(zip(indices, values, strict=True))
+    return Sparse(indices=tuple(index for index, _ in terms), values=tuple(value for _, value in terms))
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
     """One physical vector collection: all indexes with the same dense and sparse encoder share it."""
@@ -53,6 +59,14 @@ class PointState:
     version_id: uuid.UUID
     scope: frozenset[str]
     metadata: Mapping[str, Scalar]  # whole floats as integers
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVectors:
+    """What a vector store keeps of one chunk."""
+
+    dense: Vector
+    sparse: Sparse  # ids ascending
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

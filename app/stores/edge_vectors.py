@@ -29,6 +29,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import qdrant_edge
@@ -43,13 +44,14 @@ from app.domain.errors import (
     TransientError,
 )
 from app.domain.filters import Scalar
-from app.domain.vectors import Point, PointState, Rankings, Scored, Space, VectorQuery
+from app.domain.vectors import Point, PointState, Rankings, Scored, Space, StoredVectors, VectorQuery, ascending
 from app.stores import edge_facts, facts
 
 DENSE, SPARSE = "dense", "sparse"
 SCOPE, VERSION, DOCUMENT = "scope", "version_id", "document_id"
 
 UPSERT_POINTS = 64  # of one call: 0.15 ms a point, so searches wait 10 ms for it
+READ_POINTS = 64  # of one call that reads vectors: searches wait for it
 DELETE_VERSIONS = 256  # of one call
 PAGE_POINTS = 2_000  # of one scroll: about 20 ms
 # Written between two flushes. A flush waits for the disk, 0.1 to 0.5 s with Python's lock held, however much there is to
@@ -138,6 +140,17 @@ class EdgeVectorStore:
             found = shard.edge.retrieve(list(chunk_ids), with_payload=False, with_vector=False)
         return {_chunk_id(record) for record in found}
 
+    def vectors(self, space: Space, chunk_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredVectors]:
+        """Vectors of these chunks as they are kept; ids that the store does not hold are absent."""
+        shard = self._shard(space)
+        read: dict[uuid.UUID, StoredVectors] = {}
+        for start in range(0, len(chunk_ids), READ_POINTS):
+            some: list[int | uuid.UUID | str] = [*chunk_ids[start : start + READ_POINTS]]
+            with our_errors(space.name):
+                found = shard.edge.retrieve(some, with_payload=False, with_vector=True)
+            read.update((_chunk_id(record), _stored(record)) for record in found)
+        return read
+
     def set_access(
         self, space: Space, chunk_ids: Sequence[uuid.UUID], *, scope: Sequence[str], metadata: Mapping[str, Scalar]
     ) -> None:
@@ -196,7 +209,7 @@ class EdgeVectorStore:
                 dense = ranking.best(query.offset, query.limit, low=-1.0, high=1.0)
             if query.sparse is not None and query.sparse.indices:
                 terms = qdrant_edge.SparseVector(list(query.sparse.indices), list(query.sparse.values))
-                corpus = qdrant_edge.IdfParams(qdrant_edge.Filter(should=may_see) if may_see else None)
+                corpus = qdrant_edge.IdfParams(self._corpus(shard, may_see))
                 nearest = qdrant_edge.Query.Nearest(terms, using=SPARSE)
                 ranking = _Ranking(shard.edge, nearest, wanted, qdrant_edge.SearchParams(exact=True, idf=corpus))
                 sparse = ranking.best(query.offset, query.limit, low=0.0)
@@ -328,6 +341,13 @@ class EdgeVectorStore:
                 shard.sees_all.clear()
             known = shard.sees_all[tuple(tags)] = (written, seen == every)
         return known[1]
+
+    def _corpus(self, shard: _Shard, may_see: list[edge_facts.Condition] | None) -> qdrant_edge.Filter | None:
+        """The points over which words are counted. With no filter at all, deleted ones are counted until a compaction."""
+        if may_see is not None:
+            return qdrant_edge.Filter(should=may_see)
+        held = shard.edge.info()  # 3 us
+        return None if held.indexed_vectors_count == held.points_count else qdrant_edge.Filter()
 
     def _wanted(
         self, space: Space, shard: _Shard, query: VectorQuery, may_see: list[edge_facts.Condition] | None
@@ -488,6 +508,14 @@ def _scrolled_versions(edge: qdrant_edge.EdgeShard, condition: qdrant_edge.Filte
         yield from (uuid.UUID((record.payload or {})[VERSION]) for record in records)
         if offset is None:
             return
+
+
+def _stored(found: qdrant_edge.Record) -> StoredVectors:
+    kept: Any = found.vector
+    terms = kept[SPARSE]
+    return StoredVectors(
+        dense=np.array(kept[DENSE], dtype=np.float32), sparse=ascending(list(terms.indices), list(terms.values))
+    )
 
 
 def _of_versions(version_ids: Sequence[uuid.UUID]) -> qdrant_edge.Filter:

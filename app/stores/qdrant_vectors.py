@@ -24,7 +24,7 @@ from app.domain.errors import (
     TransientError,
 )
 from app.domain.filters import Filter, Scalar
-from app.domain.vectors import Point, PointState, Rankings, Scored, Space, Vector, VectorQuery
+from app.domain.vectors import Point, PointState, Rankings, Scored, Space, StoredVectors, Vector, VectorQuery, ascending
 from app.stores import facts
 
 T = TypeVar("T")
@@ -32,6 +32,7 @@ DENSE, SPARSE = "dense", "sparse"
 SCOPE, VERSION, DOCUMENT = "scope", "version_id", "document_id"
 
 UPSERT_POINTS = 256  # of one request: some 1.5 MB of JSON
+READ_POINTS = 256  # of one request that reads vectors: some 1.5 MB of JSON
 DELETE_VERSIONS = 256  # of one request
 PAGE_POINTS = 2_000  # of one scroll
 TIE_SLACK = 16  # fetched beyond what was asked for, so that most ties at the cut need no second look
@@ -141,6 +142,18 @@ class QdrantVectorStore:
         ids = [str(each) for each in chunk_ids]
         found = self._call(lambda: self._client.retrieve(name, ids, with_payload=False, with_vectors=False))
         return {uuid.UUID(str(each.id)) for each in found}
+
+    def vectors(self, space: Space, chunk_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, StoredVectors]:
+        """Vectors of these chunks as they are kept; ids that the store does not hold are absent."""
+        name = self._known(space)
+        read: dict[uuid.UUID, StoredVectors] = {}
+        for start in range(0, len(chunk_ids), READ_POINTS):
+            ids = [str(each) for each in chunk_ids[start : start + READ_POINTS]]
+            found = self._call(
+                lambda ids=ids: self._client.retrieve(name, ids, with_payload=False, with_vectors=True)  # type: ignore[misc]
+            )
+            read.update((uuid.UUID(str(each.id)), _stored(each)) for each in found)
+        return read
 
     def set_access(
         self, space: Space, chunk_ids: Sequence[uuid.UUID], *, scope: Sequence[str], metadata: Mapping[str, Scalar]
@@ -409,6 +422,12 @@ class _Conditions:
     def either(self, parts: list[models.Condition]) -> models.Condition:
         """One of these at least."""
         return models.Filter(should=parts)
+
+
+def _stored(record: models.Record) -> StoredVectors:
+    kept: Any = record.vector
+    terms = kept[SPARSE]
+    return StoredVectors(dense=np.array(kept[DENSE], dtype=np.float32), sparse=ascending(terms.indices, terms.values))
 
 
 def _any_tag(tags: Sequence[str]) -> list[models.Condition]:

@@ -7,6 +7,7 @@ import typer
 from ingestion.cli import (
     archives,
     ask,
+    carrying,
     collections,
     doctor,
     documents,
@@ -44,6 +45,8 @@ app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("backup")(archives.backup)
 app.command("restore")(archives.restore)
+app.command("export")(carrying.export)
+app.command("import")(carrying.import_)
 
 
 def main() -> None:

@@ -143,15 +143,25 @@ class Service:
                 return
 
     def events(self, path: str, body: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The events that a POST of JSON is answered with; see `events_of`."""
+        yield from self.events_of(path, lambda: {"json": body})
+
+    def events_of(
+        self, path: str, body: Body, *, params: Mapping[str, Any] | None = None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         """The events that a POST is answered with, each with its name, as they come.
 
         Raises:
             RefusedError: the service's problem, before the first event or as one.
             UnreachableError: no answer, or it broke off.
         """
+        query = {name: value for name, value in (params or {}).items() if value is not None}
         waited = 0.0
         while True:
-            with self._unreachable_named(), self._http.stream("POST", path, json=body) as response:
+            with (
+                self._unreachable_named(),
+                self._http.stream("POST", path, params=query, **body()) as response,
+            ):
                 if response.is_success:
                     yield from _events(response.iter_bytes())
                     return
@@ -165,9 +175,15 @@ class Service:
             self._raise_if_stopping()
 
     def download(
-        self, method: str, path: str, target: IO[bytes], *, params: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        target: IO[bytes],
+        *,
+        params: Mapping[str, Any] | None = None,
+        told: Callable[[int], None] = lambda _: None,
     ) -> Mapping[str, str]:
-        """Write an answer's bytes to `target` as they come; gives its headers."""
+        """Write an answer's bytes to `target` as they come, telling their number; gives its headers."""
         query = {name: value for name, value in (params or {}).items() if value is not None}
         with self._unreachable_named(), self._http.stream(method, path, params=query) as response:
             if not response.is_success:
@@ -175,10 +191,17 @@ class Service:
                 raise _refusal(response)
             for block in response.iter_bytes(1 << 20):
                 target.write(block)
+                told(target.tell())
             return dict(response.headers)
 
     def download_file(
-        self, method: str, path: str, target: pathlib.Path, *, params: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        target: pathlib.Path,
+        *,
+        params: Mapping[str, Any] | None = None,
+        told: Callable[[int], None] = lambda _: None,
     ) -> int:
         """Write an answer's bytes to a file of the caller's alone that is there whole or not at all; gives their number.
 
@@ -189,7 +212,7 @@ class Service:
         try:
             descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as stream:
-                self.download(method, path, stream, params=params)
+                self.download(method, path, stream, params=params, told=told)
                 stream.flush()
                 os.fsync(stream.fileno())
                 size = stream.tell()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import threading
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -490,3 +492,38 @@ def test_readers_and_writers_at_once_agree_in_the_end(store: VectorStore) -> Non
     assert failures == []
     assert removed == {name("w0"): 100}
     assert store.count(SPACE) == 300
+
+
+def test_vectors_are_read_back_as_they_are_kept(store: VectorStore) -> None:
+    sparse = Sparse(indices=(9, 2, 5), values=(0.5, 1.25, 2.0))
+    store.upsert(SPACE, [dataclasses.replace(point("a", dense=unit(3, 4, 0, 0)), sparse=sparse), point("b")])
+
+    kept = store.vectors(SPACE, [name("a"), name("b"), name("absent")])
+
+    assert kept.keys() == {name("a"), name("b")}
+    assert kept[name("a")].dense == pytest.approx([0.6, 0.8, 0.0, 0.0], abs=1e-3)  # a store may keep half precision
+    assert kept[name("a")].sparse == Sparse(indices=(2, 5, 9), values=(1.25, 2.0, 0.5))
+    assert store.vectors(SPACE, []) == {}
+
+
+def test_many_vectors_are_read_in_one_call(store: VectorStore) -> None:
+    chunks = [f"c{number}" for number in range(600)]
+    store.upsert(SPACE, [point(chunk) for chunk in chunks])
+
+    assert store.vectors(SPACE, [name(chunk) for chunk in chunks]).keys() == {name(chunk) for chunk in chunks}
+
+
+def test_what_was_deleted_counts_in_no_statistics(store: VectorStore) -> None:
+    fresh = Space(name="fresh", dimensions=4)
+    store.ensure(fresh)
+    kept = [point(f"k{number}", version=f"k{number}", terms=[1 + number % 3]) for number in range(12)]
+    doomed = [point(f"d{number}", version=f"d{number}", terms=[1]) for number in range(6)]
+    store.upsert(SPACE, [*doomed, *kept])
+    store.upsert(fresh, kept)
+    store.delete_versions(SPACE, [each.version_id for each in doomed])
+    time.sleep(1.1)  # the embedded store looks less closely once nobody writes
+    query = VectorQuery(dense=None, sparse=Sparse(indices=(1,), values=(1.0,)), scope=ALL)
+
+    after, untouched = (store.search(space, query).sparse for space in (SPACE, fresh))
+
+    assert [each.score for each in after] == pytest.approx([each.score for each in untouched], abs=1e-6)

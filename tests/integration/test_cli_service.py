@@ -161,3 +161,28 @@ def test_an_ingestion_that_was_stopped_goes_on_when_it_is_run_again(tmp_path: pa
     assert again.returncode == 0, again.stderr
     summary = lines(again)[-1]["summary"]
     assert summary["completed"] + summary["unchanged"] == 120
+
+
+def test_a_collection_is_carried_to_another_folder(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    one, other, archive = tmp_path / "one", tmp_path / "other", tmp_path / "notes.tar"
+    assert footnote(one, "ingest", folder / "deep", folder / "lines.jsonl", "--collection", "notes").returncode == 0
+
+    written = footnote(one, "export", "notes", archive, "--json")
+    refused = footnote(one, "export", "notes", archive)
+    taken = footnote(other, "import", archive, "--json")
+    renamed = footnote(other, "import", archive, "--collection", "again")
+
+    (found,) = lines(written)
+    assert (found["file"], found["bytes"], found["documents"]) == (str(archive), archive.stat().st_size, 3)
+    assert (refused.returncode, "[target_exists]" in refused.stderr) == (1, True)
+    (imported,) = lines(taken)
+    assert (imported["collection"], imported["added"], imported["as_they_are"]) == ("notes", 3, True)
+    assert (renamed.returncode, "again" in renamed.stdout) == (0, True)
+    assert {each["external_id"] for each in lines(footnote(other, "documents", "list", "-c", "notes", "--json"))} == {
+        each["external_id"] for each in lines(footnote(one, "documents", "list", "-c", "notes", "--json"))
+    }
+    archive.write_bytes(archive.read_bytes()[:-600])
+    cut = footnote(other, "import", archive, "--collection", "third")
+    assert (cut.returncode, "[bad_archive]" in cut.stderr) == (1, True)
+    missing = footnote(other, "import", tmp_path / "nothing.tar")
+    assert (missing.returncode, "[no_such_path]" in missing.stderr) == (1, True)

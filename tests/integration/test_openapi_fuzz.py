@@ -45,9 +45,9 @@ _found = list(schemathesis.openapi.from_asgi("/openapi.json", _served).get_all_o
 _operations: list[Any] = [each.ok() for each in _found if isinstance(each, Ok)]
 
 
-@schemathesis.serializer("application/x-ndjson")
+@schemathesis.serializer("application/x-ndjson", "application/x-tar")
 def _as_lines(_: Any, value: Any) -> Any:
-    """A batch as bytes: what the document calls a string is sent as it stands."""
+    """A batch or a file as bytes: what the document calls a string is sent as it stands."""
     return value.encode("utf-8", "replace") if isinstance(value, str) else json.dumps(value).encode()
 
 

@@ -153,6 +153,14 @@ def _points(config: Json, body: Json) -> list[Any]:
     return made
 
 
+def _vectors(record: Any) -> Json:
+    terms = record.vector["sparse"]
+    return {
+        "dense": list(record.vector["dense"]),
+        "sparse": {"indices": list(terms.indices), "values": list(terms.values)},
+    }
+
+
 def _search(shard: edge.EdgeShard, said: Json) -> list[Json]:
     nearest = said["query"]["nearest"]
     vector = edge.SparseVector(nearest["indices"], nearest["values"]) if isinstance(nearest, dict) else nearest
@@ -200,8 +208,12 @@ def _of_collection(shard: edge.EdgeShard, config: Json, what: str, body: Json) -
             return done
         case "POST points":
             ids: list[int | uuid.UUID | str] = [uuid.UUID(str(each)) for each in body["ids"]]
-            found = shard.retrieve(ids, with_payload=body.get("with_payload", False), with_vector=False)
-            return [{"id": str(each.id), "payload": each.payload} for each in found]
+            wanted = bool(body.get("with_vector"))
+            found = shard.retrieve(ids, with_payload=body.get("with_payload", False), with_vector=wanted)
+            return [
+                {"id": str(each.id), "payload": each.payload, **({"vector": _vectors(each)} if wanted else {})}
+                for each in found
+            ]
         case "POST points/payload":
             shard.update(update.set_payload_by_filter(filter_of(body["filter"]), body["payload"]))
             return done

@@ -1,0 +1,1 @@
+"""One collection as one file: written, verified, compared, and merged into a collection elsewhere."""

@@ -11,7 +11,7 @@ from app.inference.embedder import BatchingEmbedder, Encoder
 from app.inference.hashing_embedder import HashingEncoder
 from app.inference.sentence_transformers_embedder import SentenceTransformersEncoder
 
-HASHING = re.compile(r"hashing-(\d{1,4})")
+HASHING = re.compile(r"hashing-(\d{1,4})(?:\+(\d{1,4})ms)?")
 
 
 def create(
@@ -28,7 +28,7 @@ def create(
 
     Args:
         name: `all-MiniLM-L6-v2`, the default, comes with the product; `hashing-16` (any number of dimensions) is for
-            tests; any other is a folder or a hub name for the sentence-transformers library.
+            tests, `hashing-16+50ms` waits so long for each batch; any other is a folder or a hub name for the sentence-transformers library.
         cache_folder: of the default's numeric path; made when it is needed.
         numeric_path: of the default.
         threads: cores that the default may use; None for all of this process.
@@ -43,7 +43,7 @@ def create(
     if name in (openvino_embedder.NAME, f"sentence-transformers/{openvino_embedder.NAME}"):
         encoder = openvino_embedder.load(cache_folder=cache_folder, path=numeric_path, threads=threads)
     elif found := HASHING.fullmatch(name):
-        encoder = HashingEncoder(dimensions=int(found[1]))
+        encoder = HashingEncoder(dimensions=int(found[1]), wait_seconds=int(found[2] or 0) / 1000)
     else:
         encoder = SentenceTransformersEncoder(name, allow_download=allow_download)
     return BatchingEmbedder(encoder, limits=limits, on_batch=on_batch)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,8 +39,9 @@ class WordTokenizer:
 class HashingEncoder:
     """Implements `app.inference.embedder.Encoder` without a model."""
 
-    def __init__(self, *, dimensions: int = 16) -> None:
+    def __init__(self, *, dimensions: int = 16, wait_seconds: float = 0.0) -> None:
         self._dimensions = dimensions
+        self._wait_seconds = wait_seconds  # of each batch, as for a model elsewhere
         self._tokenizer = WordTokenizer()
 
     @property
@@ -77,6 +79,8 @@ class HashingEncoder:
 
     def encode(self, _kind: Kind, batch: Sequence[Prepared]) -> Matrix:
         """Unit vectors: each word of the window adds one of two signs to one dimension."""
+        if self._wait_seconds:
+            time.sleep(self._wait_seconds)
         rows = np.zeros((len(batch), self._dimensions), dtype=np.float32)
         for number, prepared in enumerate(batch):
             row = rows[number]

@@ -103,7 +103,7 @@ class Pipeline:
 
         Raises:
             TransientError: the embedder or a store can't answer now; what was finished stays.
-            StoppingError: the process wants to end; likewise.
+            StoppingError: the process wants to end, or something more urgent waits; likewise.
         """
         tasks = self._tasks(items)
         fresh = [task for task in tasks if task.item.stage is Stage.LOAD]

@@ -130,7 +130,7 @@ def position(connection: sa.Connection, job_id: uuid.UUID) -> int | None:
         for workspace_id, priority, count in counts
         if priority == first.priority and workspace_id != first.workspace_id
     ]
-    return urgent + older + sum(min(older, count) for count in others)
+    return int(urgent + older + sum(min(older, count) for count in others))
 
 
 def pace(connection: sa.Connection, kind: JobKind, *, now: dt.datetime, window: dt.timedelta) -> float | None:
@@ -156,7 +156,7 @@ def pace(connection: sa.Connection, kind: JobKind, *, now: dt.datetime, window: 
 
 def earliest(connection: sa.Connection, kinds: Sequence[JobKind]) -> dt.datetime | None:
     """See `app.domain.repositories.Jobs.next_run_at`; asked kind by kind, as the index is ordered."""
-    moments = [
+    moments: list[dt.datetime | None] = [
         connection.execute(
             sa.select(sa.func.min(item.c.next_run_at)).where(QUEUED, item.c.kind == kind.value)
         ).scalar_one()

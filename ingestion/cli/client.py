@@ -142,16 +142,17 @@ class Service:
             if not page.get("has_more") or after is None or (most is not None and given >= most):
                 return
 
-    def events(self, path: str, body: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The events that a POST is answered with, each with its name, as they come.
+    def events(self, path: str, body: Mapping[str, Any] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The events that a POST of `body`, or else a GET, is answered with, each with its name, as they come.
 
         Raises:
             RefusedError: the service's problem, before the first event or as one.
             UnreachableError: no answer, or it broke off.
         """
         waited = 0.0
+        method = "GET" if body is None else "POST"
         while True:
-            with self._unreachable_named(), self._http.stream("POST", path, json=body) as response:
+            with self._unreachable_named(), self._http.stream(method, path, json=body) as response:
                 if response.is_success:
                     yield from _events(response.iter_bytes())
                     return

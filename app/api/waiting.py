@@ -57,7 +57,7 @@ async def _ended(call: Call, job_id: uuid.UUID, seconds: float) -> None:
 
 def _job(house: House, principal: Principal, job_id: uuid.UUID) -> Job | None:
     try:
-        return house.services.jobs.get(principal, job_id)[0]
+        return house.services.jobs.state(principal, job_id)
     except NotFoundError:  # its document was hidden from the caller meanwhile
         return None
 

@@ -37,6 +37,11 @@ class JobDesk:
             job = _visible(work, principal, job_id)
             return job, self._waiting(work, job) if job.state is JobState.QUEUED else None
 
+    def state(self, principal: Principal, job_id: uuid.UUID) -> Job:
+        """A job without its place, which takes counting, or NotFoundError."""
+        with self.database.read() as work:
+            return _visible(work, principal, job_id)
+
     def _waiting(self, work: ReadWork, job: Job) -> Waiting | None:
         position = work.jobs.queue_position(job.id)
         if position is None:

@@ -115,6 +115,7 @@ class JobRunner:
         self._unexpected = unexpected
         self._rng = rng
         self._stop = threading.Event()
+        self._claiming = threading.Lock()  # one claim at a time: each sees what this owner runs already
         self._held_lock = threading.Lock()
         self._held: dict[uuid.UUID, int] = {}
 
@@ -122,8 +123,8 @@ class JobRunner:
         """Claim some waiting items of these kinds and run them to their end; False where none was waiting."""
         if self._stop.is_set():
             return False
-        now = self._clock.now()
-        with self._database.write() as work:
+        with self._claiming, self._database.write() as work:
+            now = self._clock.now()
             items = work.jobs.claim(
                 owner=self._owner,
                 kinds=kinds,

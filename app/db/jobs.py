@@ -137,7 +137,7 @@ class SqlJobs(Repository):
         max_bytes: int,
     ) -> list[Item]:
         """Take waiting items of one workspace and one kind family for this owner."""
-        rows = self._claimable(kinds, now, limit, max_bytes)
+        rows = self._claimable(kinds, self._allowed(owner, kinds, now), limit, max_bytes)
         if not rows:
             return []
         for some in batches([row.id for row in rows]):
@@ -169,11 +169,19 @@ class SqlJobs(Repository):
             for row in rows
         ]
 
-    def _claimable(self, kinds: Sequence[JobKind], now: dt.datetime, limit: int, max_bytes: int) -> list[Row]:
+    def _allowed(self, owner: str, kinds: Sequence[JobKind], now: dt.datetime) -> sa.ColumnElement[bool]:
+        """What the owner may claim: while it runs an item that is to run alone, no second one, for it may take all down."""
+        may = turns.claimable(kinds, due=now)
+        alone = sa.select(item.c.id).where(_RUNNING, item.c.lease_owner == owner, item.c.losses >= _LOSSES_TO_RUN_ALONE)
+        return may if self.first(alone.limit(1)) is None else sa.and_(may, item.c.losses < _LOSSES_TO_RUN_ALONE)
+
+    def _claimable(
+        self, kinds: Sequence[JobKind], may: sa.ColumnElement[bool], limit: int, max_bytes: int
+    ) -> list[Row]:
         """The rows that one claim takes, locked; those that another worker is claiming are passed over."""
         if limit < 1:
             return []
-        for front in turns.fronts(self.connection, kinds, due=now):
+        for front in turns.fronts(self.connection, kinds, may):
             waiting = (
                 sa.select(item, version.c.size_bytes)
                 .outerjoin(version, version.c.id == item.c.version_id)
@@ -182,7 +190,7 @@ class SqlJobs(Repository):
                     item.c.family == front.family,
                     item.c.workspace_id == front.workspace_id,
                     item.c.priority == front.priority,
-                    turns.claimable(kinds, due=now),
+                    may,
                 )
                 .order_by(item.c.id)
                 .with_for_update(of=item, skip_locked=True)

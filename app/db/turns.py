@@ -36,10 +36,10 @@ class Front:
     served: int  # the number of the workspace's last turn; 0 before its first
 
 
-def fronts(connection: sa.Connection, kinds: Sequence[JobKind], *, due: dt.datetime) -> list[Front]:
-    """The first claimable item of each workspace and family, in the order in which they are to be claimed."""
+def fronts(connection: sa.Connection, kinds: Sequence[JobKind], may: sa.ColumnElement[bool]) -> list[Front]:
+    """The first item of each workspace and family that may be claimed, in the order in which they are to be."""
     families = sorted({family_of(kind) for kind in kinds})
-    found = [front for family in families for front in _fronts(connection, family, claimable(kinds, due=due))]
+    found = [front for family in families for front in _fronts(connection, family, may)]
     return sorted(found, key=lambda each: (each.priority, each.served, each.item_id))
 
 
@@ -98,7 +98,9 @@ def serve(connection: sa.Connection, front: Front) -> None:
 def is_outranked(connection: sa.Connection, item_id: uuid.UUID, kinds: Sequence[JobKind], *, due: dt.datetime) -> bool:
     """Whether an item of a higher priority than this one's could have been claimed since `due`."""
     own = connection.execute(sa.select(item.c.priority).where(item.c.id == item_id)).scalar_one_or_none()
-    return own is not None and any(front.priority < own for front in fronts(connection, kinds, due=due)[:1])
+    return own is not None and any(
+        front.priority < own for front in fronts(connection, kinds, claimable(kinds, due=due))[:1]
+    )
 
 
 def position(connection: sa.Connection, job_id: uuid.UUID) -> int | None:

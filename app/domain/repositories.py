@@ -419,7 +419,8 @@ class Jobs(Protocol):
 
         The most urgent go first. Of equal priority, the workspace goes next that was served the longest ago (by family of
         kinds), and of its items the oldest; one claim takes items of one priority. At most `limit`, and (but for the
-        first) only as many as keep the versions' sizes within `max_bytes` in all. An item with two losses or more is taken alone. Of many workers that claim at once,
+        first) only as many as keep the versions' sizes within `max_bytes` in all. An item with two losses or more is taken alone, and an owner runs one
+        of these at a time: what ends its worker takes no second suspect along. Of many workers that claim at once,
         one gets an item. Jobs that were queued become running.
         """
         ...

@@ -990,9 +990,23 @@ def test_an_item_lost_twice_runs_alone(database: SqlDatabase, place: Place) -> N
         work.jobs.add_items(items, priority=0)
         work.commit()
 
-    claims = [claim(database) for _ in range(3)]
+    claims = [claim(database, owner=f"worker {number}") for number in range(3)]
 
     assert [[each.ordinal for each in items] for items in claims] == [[0, 2], [1], [3]]
+
+
+def test_a_worker_runs_one_item_at_a_time_of_those_lost_twice(database: SqlDatabase, place: Place) -> None:
+    job = a_job(place)
+    with database.write() as work:
+        work.jobs.add(job)
+        work.jobs.add_items([an_item(job, n, losses=losses) for n, losses in enumerate((2, 2, 0))], priority=0)
+        work.commit()
+
+    (first,) = claim(database)
+    assert [each.ordinal for each in claim(database)] == [2]
+    assert claim(database) == []
+    end(database, [first], JobState.COMPLETED)
+    assert [each.ordinal for each in claim(database)] == [1]
 
 
 def test_an_item_waits_for_its_time(database: SqlDatabase, place: Place) -> None:

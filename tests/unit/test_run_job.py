@@ -271,6 +271,19 @@ def test_an_item_that_kills_its_worker_again_and_again_is_quarantined_and_blocks
     assert bench.state(innocent).state is JobState.COMPLETED
 
 
+def test_what_was_lost_along_with_a_bad_document_is_not_quarantined_with_it(bench: Bench) -> None:
+    poison, innocent = bench.job(), bench.job()
+    runner = bench.runner(lambda items, _lease: bench.finish(items))
+    while bench.state(poison).state is not JobState.FAILED:
+        while _claim(bench, "dead"):  # as many threads as there is work for, all of one process
+            pass
+        runner.recover()
+
+    assert bench.items(innocent)[0].losses == 2
+    assert runner.run_slice(KINDS)
+    assert bench.state(innocent).state is JobState.COMPLETED
+
+
 def test_an_item_that_gets_further_each_time_is_never_quarantined(bench: Bench) -> None:
     job = bench.job()
     runner = bench.runner(lambda items, _lease: bench.finish(items))

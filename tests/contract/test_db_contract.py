@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
 from app.db import migrate
 from app.db.unit_of_work import SqlDatabase, SqlWork
@@ -279,6 +281,20 @@ def test_migrating_twice_is_migrating_once(database: SqlDatabase) -> None:
     database.migrate()
 
     assert migrate.check(database._engines.writer) == []
+
+
+def test_items_that_wait_while_the_tables_change_are_claimed_after(database: SqlDatabase, place: Place) -> None:
+    _, batch = queue_job(database, place, 2)
+    _, purge = queue_job(database, place, 1, JobKind.PURGE)
+    with database._engines.writer.connect() as connection, connection.begin():
+        config = Config()
+        config.set_main_option("script_location", str(migrate.FOLDER))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0002")
+    database.migrate()
+
+    assert [each.id for each in claim(database, kinds=[JobKind.PURGE, JobKind.REFRESH])] == [purge[0].id]
+    assert [each.id for each in claim(database)] == [each.id for each in batch]
 
 
 def test_a_database_of_a_newer_version_is_refused(database: SqlDatabase) -> None:

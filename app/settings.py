@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(200 * _MIB, ge=1, description="largest file, bytes")
     max_batch_bytes: int = Field(_GIB, ge=1, description="largest batch, bytes")
     max_batch_lines: int = Field(100_000, ge=1, description="most documents of one batch")
+    max_queued_items: int = Field(
+        200_000, ge=1, description="most documents of one workspace that wait to be ingested; past that 429"
+    )
     max_batch_line_bytes: int = Field(8 * _MIB, ge=1, description="largest line of a batch, bytes")
     max_json_bytes: int = Field(16 * _MIB, ge=1024, description="largest JSON body, bytes")
     max_query_chars: int = Field(4000, ge=1, description="longest query or question, characters")

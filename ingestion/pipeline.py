@@ -90,7 +90,7 @@ class Pipeline:
 
         Raises:
             TransientError: the embedder or a store can't answer now; what was finished stays.
-            StoppingError: the process wants to end; likewise.
+            StoppingError: the process wants to end, or something more urgent waits; likewise.
         """
         tasks = self._tasks(items)
         whole = self._written(tasks, lease)

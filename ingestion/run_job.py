@@ -3,7 +3,7 @@
 An item leaves the state running in one of five ways, and there is no sixth:
     finished        its run wrote a final state
     failed          its document can't be ingested, or its tries are used up; the error says why
-    postponed       a passing error, or an orderly stop; it waits for its next run
+    postponed       a passing error, an orderly stop, or something more urgent; it waits for its next run
     cancelled       by a person, or because its document was deleted
     lost            its worker is gone; the sweeper (or the next start) puts it back, or quarantines it
 """
@@ -29,6 +29,9 @@ from app.domain.retry import RetryPolicy
 _SLICE_ITEMS = 64  # documents that share batches and transactions
 _SLICE_BYTES = 4 * 1024 * 1024  # of originals in one slice; a larger document runs alone
 _SWEEP_ITEMS = 1000
+_WAY = dt.timedelta(
+    seconds=1
+)  # that something urgent waits before a slice of less gives way, and between two looks for it
 WORKER_LOST = "worker_lost"
 
 Run = Callable[[Sequence[Item], Lease], None]
@@ -47,15 +50,27 @@ class _Claim:
     """The lease of one slice, as its run sees it."""
 
     database: Database
+    clock: Clock
+    kinds: Sequence[JobKind]  # that this worker claims
     leases: dict[uuid.UUID, int]  # item id -> token
     stop: threading.Event
+    looked_at: dt.datetime  # for something more urgent, or when it was claimed
 
     def held(self, item_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
         with self.database.read() as work:
             return work.jobs.held({each: self.leases[each] for each in item_ids if each in self.leases})
 
     def stopping(self) -> bool:
-        return self.stop.is_set()
+        return self.stop.is_set() or self._gives_way()
+
+    def _gives_way(self) -> bool:
+        """Whether something more urgent has waited for so long that no other worker can be free for it."""
+        now = self.clock.now()
+        if now - self.looked_at < _WAY:
+            return False
+        self.looked_at = now
+        with self.database.read() as work:
+            return work.jobs.is_outranked(next(iter(self.leases)), self.kinds, due=now - _WAY)
 
 
 class JobRunner:
@@ -100,6 +115,7 @@ class JobRunner:
         self._unexpected = unexpected
         self._rng = rng
         self._stop = threading.Event()
+        self._claiming = threading.Lock()  # one claim at a time: each sees what this owner runs already
         self._held_lock = threading.Lock()
         self._held: dict[uuid.UUID, int] = {}
 
@@ -107,8 +123,8 @@ class JobRunner:
         """Claim some waiting items of these kinds and run them to their end; False where none was waiting."""
         if self._stop.is_set():
             return False
-        now = self._clock.now()
-        with self._database.write() as work:
+        with self._claiming, self._database.write() as work:
+            now = self._clock.now()
             items = work.jobs.claim(
                 owner=self._owner,
                 kinds=kinds,
@@ -123,7 +139,7 @@ class JobRunner:
         with self._held_lock:
             self._held.update({item.id: item.lease_token for item in items})
         try:
-            self._run(items)
+            self._run(items, kinds)
         finally:
             with self._held_lock:
                 for item in items:
@@ -176,8 +192,15 @@ class JobRunner:
         with self._database.read() as work:
             return work.jobs.next_run_at(kinds)
 
-    def _run(self, items: Sequence[Item]) -> None:
-        claim = _Claim(database=self._database, leases={item.id: item.lease_token for item in items}, stop=self._stop)
+    def _run(self, items: Sequence[Item], kinds: Sequence[JobKind]) -> None:
+        claim = _Claim(
+            database=self._database,
+            clock=self._clock,
+            kinds=kinds,
+            leases={item.id: item.lease_token for item in items},
+            stop=self._stop,
+            looked_at=self._clock.now(),
+        )
         try:
             self._runs[items[0].kind](items, claim)
         except StoppingError:
@@ -186,16 +209,16 @@ class JobRunner:
             self._try_again(items, Failure(code=error.code, message=error.message, retryable=True))
         except Exception as error:  # noqa: BLE001 - whatever it is, the items must end; it is recorded with its trace
             self._unexpected(error, items)
-            self._after_unexpected(items, error)
+            self._after_unexpected(items, kinds, error)
 
-    def _after_unexpected(self, items: Sequence[Item], error: Exception) -> None:
+    def _after_unexpected(self, items: Sequence[Item], kinds: Sequence[JobKind], error: Exception) -> None:
         """Of a slice, run each item alone, so that only the guilty one suffers; of one item, count a failure."""
         if len(items) > 1:
             for item in items:
                 if self._stop.is_set():
                     self._give_back([item])
                 else:
-                    self._run([item])
+                    self._run([item], kinds)
             return
         failure = (
             Failure(code=error.code, message=error.message, retryable=error.retryable)

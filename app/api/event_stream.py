@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -18,6 +19,7 @@ from app.domain.errors import FootnoteError
 log = structlog.get_logger("footnote.api")
 
 MEDIA_TYPE = "text/event-stream"
+KEEP_ALIVE: Told = ("", {})  # in place of an event: a comment, which clients pass over
 _SEND_SECONDS = 30.0  # in which a client must take what it is sent
 
 
@@ -40,13 +42,19 @@ class EventStream(Response):
     async def _sent(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async for name, value in guarded(self._events, request_id=self._request_id):
-            body = f"event: {name}\ndata: {replies.dumps(value)}\n\n".encode("utf-8", "replace")
+            body = _block(name, value)
             try:
                 async with asyncio.timeout(_SEND_SECONDS):
                     await send({"type": "http.response.body", "body": body, "more_body": True})
             except TimeoutError as error:
                 raise ClientDisconnect from error
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _block(name: str, value: dict[str, Any]) -> bytes:
+    if (name, value) == KEEP_ALIVE:
+        return b":\n\n"
+    return f"event: {name}\ndata: {replies.dumps(value)}\n\n".encode("utf-8", "replace")
 
 
 async def guarded(events: AsyncIterator[Told], *, request_id: str | None) -> AsyncIterator[Told]:

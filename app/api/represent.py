@@ -21,7 +21,7 @@ from app.domain.access import Key, Workspace
 from app.domain.answers import Answer, AnswerSentence, AnswerStatus, Candidate, Citation
 from app.domain.documents import Chunk, Collection, Deletion, Document, Version, VersionState
 from app.domain.drift import Finding
-from app.domain.jobs import Failure, Item, Job, JobKind, Warning_
+from app.domain.jobs import Failure, Item, Job, JobKind, Waiting, Warning_
 
 Json = dict[str, Any]
 
@@ -210,7 +210,7 @@ def job(
     each: Job,
     *,
     collection_name: str | None,
-    queue_position: int | None = None,
+    waiting: Waiting | None = None,
     stage: tuple[str | None, int, int | None] = (None, 0, None),
 ) -> Json:
     """A job; `stage` is that of its only item, with units done and in all."""
@@ -226,7 +226,8 @@ def job(
         "stage": name,
         "progress": progress,
         "retry_of": _id(each.retry_of),
-        "queue_position": queue_position,
+        "queue_position": waiting.position if waiting else None,
+        "estimated_start_seconds": waiting.seconds if waiting else None,
         "document_id": _id(each.document_id),
         "collection": collection_name,
         "created_at": moment(each.created_at),

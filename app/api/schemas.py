@@ -25,6 +25,7 @@ Readers = Annotated[
 FilterJson = Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/Filter"})]
 
 JobStateName = Literal["queued", "running", "completed", "completed_with_warnings", "failed", "cancelled"]
+PriorityName = Literal["person", "bulk"]
 RoleName = Literal["admin", "editor", "reader"]
 MAX_ID_CHARS = 512
 
@@ -365,7 +366,10 @@ class JobView(Reply):
     stage: str | None
     progress: Progress
     retry_of: str | None
-    queue_position: int | None
+    queue_position: int | None = Field(description="about how many waiting documents come before it")
+    estimated_start_seconds: int | None = Field(
+        description="until it begins, at the pace of the last minutes; null where nothing tells"
+    )
     document_id: str | None
     collection: str | None
     created_at: dt.datetime

@@ -16,7 +16,8 @@ from app.api import bodies, multipart, replies, represent
 from app.api.house import Call
 from app.api.ndjson import TEXT_NAME, TEXT_TYPE, text_content
 from app.api.problems import ContentTypeError
-from app.api.schemas import DocumentBody, PutBody, TextBody
+from app.api.schemas import DocumentBody, PriorityName, PutBody, TextBody
+from app.documents import enqueue
 from app.documents.add import require_editor
 from app.documents.plan import Outcome
 from app.documents.uploads import Staged, Upload
@@ -34,6 +35,7 @@ class Target:
 
     collection: str | None = None
     external_id: str | None = None
+    priority: PriorityName = "person"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,7 @@ async def receive(call: Call, target: Target) -> Reply:
             given = await _of_json(call, target)
         else:
             raise ContentTypeError(f"this takes {_FORM} with a file, or {_JSON} with a text")
-        return await call.run(lambda principal: _add(call, principal, given, path), admitted=True)
+        return await call.run(lambda principal: _add(call, principal, given, path, target.priority), admitted=True)
 
 
 @contextlib.asynccontextmanager
@@ -172,7 +174,7 @@ def _external_id(named: str | None, target: Target) -> str | None:
     return named if target.external_id is None else target.external_id
 
 
-def _add(call: Call, principal: Principal, given: _Given, path: pathlib.Path) -> Reply:
+def _add(call: Call, principal: Principal, given: _Given, path: pathlib.Path, priority: PriorityName) -> Reply:
     staged = given.staged or _stage(given.content, path)
     says = dataclasses.asdict(given.upload) | {"collection": given.collection, "sha256": staged.sha256}
 
@@ -184,6 +186,7 @@ def _add(call: Call, principal: Principal, given: _Given, path: pathlib.Path) ->
             staged,
             request_id=call.request_id,
             idempotency_key=call.idempotency_key(),
+            priority=enqueue.PRIORITY_BULK if priority == "bulk" else enqueue.PRIORITY_PERSON,
         )
         return Reply(
             status=200 if accepted.outcome is Outcome.UNCHANGED else 202,

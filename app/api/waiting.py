@@ -16,7 +16,7 @@ from app.api.house import Call, House, stored
 from app.api.replies import dumps
 from app.domain.access import Principal
 from app.domain.errors import NotFoundError
-from app.domain.jobs import Job
+from app.domain.jobs import Job, Waiting
 from app.gateway.idempotency import Reply
 
 MAX_SECONDS = 60.0
@@ -57,7 +57,7 @@ async def _ended(call: Call, job_id: uuid.UUID, seconds: float) -> None:
 
 def _job(house: House, principal: Principal, job_id: uuid.UUID) -> Job | None:
     try:
-        return house.services.jobs.get(principal, job_id)[0]
+        return house.services.jobs.state(principal, job_id)
     except NotFoundError:  # its document was hidden from the caller meanwhile
         return None
 
@@ -77,13 +77,13 @@ def _seen(house: House, principal: Principal, job_id: uuid.UUID, body: dict[str,
     return shown
 
 
-def show(house: House, principal: Principal, job: Job, *, queue_position: int | None = None) -> dict[str, Any]:
+def show(house: House, principal: Principal, job: Job, waiting: Waiting | None = None) -> dict[str, Any]:
     """A job with its collection's name and, where it has one item, the stage of that."""
     with house.services.database.read() as work:
         found = work.collections.get(principal.workspace_id, job.collection_id) if job.collection_id else None
     return represent.job(
         job,
         collection_name=found.name if found else None,
-        queue_position=queue_position,
+        waiting=waiting,
         stage=house.services.jobs.stage(job) if job.total == 1 else (None, 0, None),
     )

@@ -34,6 +34,7 @@ from app.documents.purge import Purge
 from app.documents.refresh import Refresh
 from app.documents.reindex import Reindex, RunReindex
 from app.documents.remove import RemoveDocuments
+from app.documents.room import QueueRoom
 from app.documents.uploads import Staged
 from app.domain.access import Role, Workspace
 from app.domain.documents import Fingerprints
@@ -198,6 +199,7 @@ def _joined(
     lanes = _lanes(settings)
     rounds = _rounds(settings, runner, purge, doctor, database, clock, started_at)
     queue = parts.queue_of(runner, lanes, rounds)
+    room = QueueRoom(database=database, clock=clock, limit=settings.max_queued_items)
     search = Search(
         database=database,
         embedder=embedder,
@@ -239,6 +241,7 @@ def _joined(
             queue=queue,
             clock=clock,
             refresh=refresh,
+            room=room,
             loader_fingerprint=registry.FINGERPRINT,
             sniff=_sniff,
         ),
@@ -252,7 +255,7 @@ def _joined(
             refresh=refresh,
             max_text_chars=settings.max_slice_chars,
         ),
-        jobs=JobDesk(database=database, queue=queue, clock=clock),
+        jobs=JobDesk(database=database, queue=queue, clock=clock, room=room),
         search=search,
         reindex=Reindex(
             database=database,

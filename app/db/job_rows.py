@@ -81,6 +81,11 @@ def item_of(row: Row) -> Item:
     )
 
 
+def family_of(kind: JobKind) -> str:
+    """What items of this kind are claimed with: single documents and lines of batches are one family."""
+    return JobKind.INGEST.value if kind is JobKind.BATCH else kind.value
+
+
 def item_values(item: Item, *, priority: int) -> dict[str, Any]:
     """An item as columns."""
     return {
@@ -88,6 +93,7 @@ def item_values(item: Item, *, priority: int) -> dict[str, Any]:
         "job_id": item.job_id,
         "workspace_id": item.workspace_id,
         "kind": item.kind.value,
+        "family": family_of(item.kind),
         "ordinal": item.ordinal,
         "document_id": item.document_id,
         "version_id": item.version_id,

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.db import settlement
+from app.db import settlement, turns
 from app.db.filters_sql import admits, readable
 from app.db.job_rows import (
     failure_json,
@@ -30,10 +30,8 @@ from app.domain.access import Principal
 from app.domain.jobs import Failure, Item, Job, JobKind, JobState, Stage
 from app.domain.repositories import LeaseProgress, Outcome
 
-_QUEUED = item.c.state == JobState.QUEUED.value
 _RUNNING = item.c.state == JobState.RUNNING.value
 _UNFINISHED = (JobState.QUEUED.value, JobState.RUNNING.value)
-_INGESTING = (JobKind.INGEST, JobKind.BATCH)  # one family: claimed together
 _LOSSES_TO_RUN_ALONE = 2  # design, section 4
 _SAMPLE = 5  # failed items named in a job's summary
 _NO_LEASE = {"lease_owner": None, "lease_expires_at": None}
@@ -120,19 +118,19 @@ class SqlJobs(Repository):
 
     def queue_position(self, job_id: uuid.UUID) -> int | None:
         """How many waiting items come before this job's first one."""
-        first = self.first(
-            sa.select(item.c.priority, item.c.id)
-            .where(item.c.job_id == job_id, _QUEUED)
-            .order_by(item.c.ordinal)  # items of one job have one priority, and ids in this order
-            .limit(1)
-        )
-        if first is None:
-            return None
-        earlier = sa.tuple_(item.c.priority, item.c.id) < sa.tuple_(
-            sa.literal(first.priority, item.c.priority.type), sa.literal(first.id, item.c.id.type)
-        )
-        query = sa.select(sa.func.count()).select_from(item).where(_QUEUED, earlier)
-        return int(self.connection.execute(query).scalar_one())
+        return turns.position(self.connection, job_id)
+
+    def pace(self, kind: JobKind, *, now: dt.datetime, window: dt.timedelta) -> float | None:
+        """Items a second, of late."""
+        return turns.pace(self.connection, kind, now=now, window=window)
+
+    def queued(self, workspace_id: uuid.UUID) -> int:
+        """Unfinished items of a workspace that ingest."""
+        return turns.queued(self.connection, workspace_id)
+
+    def is_outranked(self, item_id: uuid.UUID, kinds: Sequence[JobKind], *, due: dt.datetime) -> bool:
+        """Whether a more urgent item waits."""
+        return turns.is_outranked(self.connection, item_id, kinds, due=due)
 
     # Leases
 
@@ -147,7 +145,7 @@ class SqlJobs(Repository):
         max_bytes: int,
     ) -> list[Item]:
         """Take waiting items of one workspace and one kind family for this owner."""
-        rows = self._claimable(kinds, now, limit, max_bytes)
+        rows = self._claimable(kinds, self._allowed(owner, kinds, now), limit, max_bytes)
         if not rows:
             return []
         for some in batches([row.id for row in rows]):
@@ -179,33 +177,41 @@ class SqlJobs(Repository):
             for row in rows
         ]
 
-    def _claimable(self, kinds: Sequence[JobKind], now: dt.datetime, limit: int, max_bytes: int) -> list[Row]:
+    def _allowed(self, owner: str, kinds: Sequence[JobKind], now: dt.datetime) -> sa.ColumnElement[bool]:
+        """What the owner may claim: while it runs an item that is to run alone, no second one, for it may take all down."""
+        may = turns.claimable(kinds, due=now)
+        alone = sa.select(item.c.id).where(_RUNNING, item.c.lease_owner == owner, item.c.losses >= _LOSSES_TO_RUN_ALONE)
+        return may if self.first(alone.limit(1)) is None else sa.and_(may, item.c.losses < _LOSSES_TO_RUN_ALONE)
+
+    def _claimable(
+        self, kinds: Sequence[JobKind], may: sa.ColumnElement[bool], limit: int, max_bytes: int
+    ) -> list[Row]:
         """The rows that one claim takes, locked; those that another worker is claiming are passed over."""
-        waiting = (
-            sa.select(item, version.c.size_bytes)
-            .outerjoin(version, version.c.id == item.c.version_id)
-            .where(_QUEUED, item.c.next_run_at <= now)
-            .order_by(item.c.priority, item.c.id)
-            .with_for_update(of=item, skip_locked=True)
-        )
-        first = self.first(waiting.where(item.c.kind.in_(kinds)).limit(1))
-        if first is None or limit < 1:
+        if limit < 1:
             return []
-        if first.losses >= _LOSSES_TO_RUN_ALONE or limit == 1:
-            return [first]
-        query = waiting.where(
-            item.c.id != first.id,
-            item.c.workspace_id == first.workspace_id,
-            item.c.kind.in_([kind for kind in _family(JobKind(first.kind)) if kind in kinds]),
-            item.c.losses < _LOSSES_TO_RUN_ALONE,
-        ).limit(limit - 1)
-        taken, size_bytes = [first], first.size_bytes or 0
-        for row in self.connection.execute(query):
-            size_bytes += row.size_bytes or 0
-            if size_bytes > max_bytes:
-                break
-            taken.append(row)
-        return taken
+        for front in turns.fronts(self.connection, kinds, may):
+            waiting = (
+                sa.select(item, version.c.size_bytes)
+                .outerjoin(version, version.c.id == item.c.version_id)
+                .where(
+                    turns.QUEUED,
+                    item.c.family == front.family,
+                    item.c.workspace_id == front.workspace_id,
+                    item.c.priority == front.priority,
+                    may,
+                )
+                .order_by(item.c.id)
+                .with_for_update(of=item, skip_locked=True)
+            )
+            first = self.first(waiting.limit(1))
+            if first is None:  # other workers are claiming all of them
+                continue
+            turns.serve(self.connection, front)
+            if first.losses >= _LOSSES_TO_RUN_ALONE or limit == 1:
+                return [first]
+            others = waiting.where(item.c.id != first.id, item.c.losses < _LOSSES_TO_RUN_ALONE).limit(limit - 1)
+            return _fitting(first, self.connection.execute(others).all(), max_bytes)
+        return []
 
     def renew(self, *, owner: str, leases: Mapping[uuid.UUID, int], until: dt.datetime) -> set[uuid.UUID]:
         """Extend leases; gives the ids still held."""
@@ -408,14 +414,8 @@ class SqlJobs(Repository):
         return {(JobKind(kind), JobState(state)): count for state, kind, count in self.connection.execute(query)}
 
     def next_run_at(self, kinds: Sequence[JobKind]) -> dt.datetime | None:
-        """When the earliest waiting item may be claimed; asked kind by kind, as the index is ordered."""
-        earliest = [
-            self.connection.execute(
-                sa.select(sa.func.min(item.c.next_run_at)).where(_QUEUED, item.c.kind == kind.value)
-            ).scalar_one()
-            for kind in kinds
-        ]
-        return min((moment for moment in earliest if moment is not None), default=None)
+        """When the earliest waiting item may be claimed."""
+        return turns.earliest(self.connection, kinds)
 
     def prune(self, *, finished_before: dt.datetime, limit: int) -> int:
         """Delete final jobs that old; their items go by their foreign key."""
@@ -431,12 +431,19 @@ class SqlJobs(Repository):
         return len(old)
 
 
-def _family(kind: JobKind) -> tuple[JobKind, ...]:
-    return _INGESTING if kind in _INGESTING else (kind,)
+def _fitting(first: Row, rest: Sequence[Row], max_bytes: int) -> list[Row]:
+    """The first, and as many of the rest as keep the versions' sizes within the limit."""
+    taken, size_bytes = [first], first.size_bytes or 0
+    for row in rest:
+        size_bytes += row.size_bytes or 0
+        if size_bytes > max_bytes:
+            break
+        taken.append(row)
+    return taken
 
 
 def _ingests(version_ids: Sequence[uuid.UUID]) -> sa.ColumnElement[bool]:
-    return sa.and_(item.c.version_id.in_(version_ids), item.c.kind.in_(_INGESTING))
+    return sa.and_(item.c.version_id.in_(version_ids), item.c.family == JobKind.INGEST.value)
 
 
 def _visible(principal: Principal) -> sa.ColumnElement[bool]:

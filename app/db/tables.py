@@ -236,6 +236,7 @@ item = Table(
     Column("job_id", ID, ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
     Column("workspace_id", ID, nullable=False),
     Column("kind", sa.Text, nullable=False),
+    Column("family", sa.Text, nullable=False, server_default="ingest"),  # of kinds that are claimed together
     Column("ordinal", sa.Integer, nullable=False),
     Column("document_id", ID),
     Column("version_id", ID, index=True),
@@ -255,8 +256,23 @@ item = Table(
     Column("error", JSON),
     UniqueConstraint("job_id", "ordinal"),
     Index(None, "job_id", "state", "ordinal"),  # counts and listings of a job
-    Index(None, "state", "priority", "id"),  # the order in which items are claimed
+    Index(None, "state", "family", "workspace_id", "priority", "id"),  # the order in which items are claimed
     Index(None, "state", "kind", "next_run_at"),  # the next moment at which one may be; counts
+    Index(
+        "ix_item_finished",  # how many ended lately
+        "finished_at",
+        sqlite_where=sa.text("finished_at IS NOT NULL"),
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
+    ),
+)
+
+# Whose turn it is: the workspace with the smallest number, or with none, was served the longest ago.
+turn = Table(
+    "turn",
+    metadata,
+    Column("workspace_id", ID, ForeignKey("workspace.id", ondelete="CASCADE"), primary_key=True),
+    Column("family", sa.Text, primary_key=True),  # as of items
+    Column("served", sa.BigInteger, nullable=False),
 )
 
 deletion = Table(

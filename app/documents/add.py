@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from app.documents import enqueue, uploads
 from app.documents.plan import Outcome, Plan, Plans, Request
 from app.documents.refresh import Refresh, request_refresh
+from app.documents.room import QueueRoom
 from app.documents.uploads import Staged, Upload
 from app.domain.access import Principal, Role, meet
 from app.domain.documents import Collection, Document, Version
@@ -89,6 +90,7 @@ class AddDocuments:
     queue: JobQueue
     clock: Clock
     refresh: Refresh
+    room: QueueRoom
     loader_fingerprint: str
     sniff: Callable[[Staged, str, str | None], str]  # file, its name, declared type -> media type; raises by content
 
@@ -101,12 +103,14 @@ class AddDocuments:
         *,
         request_id: str | None = None,
         idempotency_key: str | None = None,
+        priority: int = enqueue.PRIORITY_PERSON,
     ) -> Accepted:
         """Accept one document.
 
         The staged file is gone afterwards where a version was made of it; else it is the caller's to remove.
 
         Raises:
+            QueueFullError: it would have to be ingested, and the workspace has as much queued as it may.
             ForbiddenError: a reader's key.
             NotFoundError: no such collection.
             UnsupportedFormatError, EmptyFileError: by content.
@@ -130,15 +134,17 @@ class AddDocuments:
         kept = False
         try:
             if stored := plan.outcome is Outcome.ACCEPTED:
+                self.room.require(principal.workspace_id)
                 self.files.put(request.original_key, staged.path)
             with self.database.write() as work:
                 collection = collection_named(work, principal, collection_name)
                 plan = Plans(work, principal, collection, [request]).of(request)
                 if plan.outcome is Outcome.ACCEPTED and not stored:  # another client changed the document just now
                     self.files.put(request.original_key, staged.path)
-                job = self._apply(work, plan, principal=principal, request_id=request_id)
+                job = self._apply(work, plan, principal=principal, request_id=request_id, priority=priority)
                 work.commit()
-                kept = plan.outcome is Outcome.ACCEPTED
+                if kept := plan.outcome is Outcome.ACCEPTED:
+                    self.room.took(principal.workspace_id, 1)
         finally:
             if not kept:
                 self.files.delete([request.original_key])
@@ -187,11 +193,12 @@ class AddDocuments:
         contents = self._contents(principal, collection_name, requests)
         self.files.write_many(contents)
         kept: set[str] = set()
+        room = self.room.left(principal.workspace_id)
         try:
             with self.database.write() as work:
                 collection = collection_named(work, principal, collection_name)
                 job = work.jobs.get(principal.workspace_id, job_id) if job_id else None
-                part = self._write(work, principal, collection, requests, job=job, request_id=request_id)
+                part = self._write(work, principal, collection, requests, job=job, room=room, request_id=request_id)
                 missing = part.kept - contents.keys()  # of documents that another client changed just now
                 self.files.write_many(
                     {
@@ -202,6 +209,7 @@ class AddDocuments:
                 )
                 work.commit()
                 kept = part.kept
+                self.room.took(principal.workspace_id, part.outcomes[Outcome.ACCEPTED])
         finally:
             self.files.delete({request.original_key for _, request in requests} - kept)
         self.refresh.at_once(part.updated)
@@ -217,9 +225,13 @@ class AddDocuments:
         requests: Sequence[tuple[Line, Request]],
         *,
         job: Job | None,
+        room: int,
         request_id: str | None,
     ) -> _Part:
-        """Plan and write every line; new documents, most of a first import, share their statements."""
+        """Plan and write every line; new documents, most of a first import, share their statements.
+
+        Lines that would have to be ingested and for which there is no room in the queue are rejected.
+        """
         plans = Plans(work, principal, collection, [request for _, request in requests])
         part = _Part(job=job)
         fresh: list[tuple[Plan, int]] = []  # new documents not written yet, with their items' ordinals
@@ -228,6 +240,10 @@ class AddDocuments:
                 plan = plans.of(request)
             except FootnoteError as error:
                 part.rejected.append(Rejected(line=line.number, code=error.code, message=error.message))
+                continue
+            if plan.outcome is Outcome.ACCEPTED and part.outcomes[Outcome.ACCEPTED] >= room:
+                full = self.room.full()
+                part.rejected.append(Rejected(line=line.number, code=full.code, message=full.message))
                 continue
             if part.job is None:
                 part.job = self._batch_job(work, principal, collection, request_id)
@@ -311,6 +327,7 @@ class AddDocuments:
         request_id: str | None,
         batch: Job | None = None,
         ordinal: int = 0,
+        priority: int = enqueue.PRIORITY_PERSON,
     ) -> Job | None:
         now = self.clock.now()
         document, version = plan.document, plan.version
@@ -346,7 +363,7 @@ class AddDocuments:
             request_id=request_id,
             key_id=principal.key_id,
         )
-        return enqueue.single(work, job, version_id=version.id, now=now)
+        return enqueue.single(work, job, version_id=version.id, now=now, priority=priority)
 
     def _narrow(self, work: WriteWork, document: Document, version: Version) -> None:
         """Close the old version at once to those whom the new one will not admit; open it to nobody new."""

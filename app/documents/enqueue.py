@@ -82,9 +82,16 @@ def new_item(
     )
 
 
-def single(work: WriteWork, job: Job, *, version_id: uuid.UUID | None, now: dt.datetime) -> Job:
+def single(
+    work: WriteWork,
+    job: Job,
+    *,
+    version_id: uuid.UUID | None,
+    now: dt.datetime,
+    priority: int = PRIORITY_PERSON,
+) -> Job:
     """Insert a job with its one item; gives the job as it now is."""
     work.jobs.add(job)
     item = new_item(job, ordinal=0, document_id=job.document_id, version_id=version_id, now=now)
-    work.jobs.add_items([item], priority=PRIORITY_PERSON)
+    work.jobs.add_items([item], priority=priority)
     return work.jobs.get(job.workspace_id, job.id) or job

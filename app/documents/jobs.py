@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
+import math
 import uuid
 
 from app.documents import enqueue
 from app.documents.add import require_editor
+from app.documents.room import QueueRoom
 from app.domain.access import Principal
 from app.domain.documents import VersionState
 from app.domain.errors import ConflictError, NotFoundError
-from app.domain.jobs import Failure, Item, Job, JobKind, JobState
+from app.domain.jobs import Failure, Item, Job, JobKind, JobState, Waiting
 from app.domain.ports import Clock, JobQueue
 from app.domain.repositories import Database, ReadWork, WriteWork
 
 CANCELLED = Failure(code="cancelled", message="the job was cancelled", retryable=True)
+_PACE = dt.timedelta(minutes=10)  # what ended in it tells how fast the queue moves
 _RETRY_PAGE = 1000  # items of a failed job that are read at once
 
 
@@ -25,13 +29,25 @@ class JobDesk:
     database: Database
     queue: JobQueue
     clock: Clock
+    room: QueueRoom
 
-    def get(self, principal: Principal, job_id: uuid.UUID) -> tuple[Job, int | None]:
+    def get(self, principal: Principal, job_id: uuid.UUID) -> tuple[Job, Waiting | None]:
         """A job and its place in the queue (None once it runs), or NotFoundError."""
         with self.database.read() as work:
             job = _visible(work, principal, job_id)
-            waiting = job.state is JobState.QUEUED
-            return job, work.jobs.queue_position(job.id) if waiting else None
+            return job, self._waiting(work, job) if job.state is JobState.QUEUED else None
+
+    def state(self, principal: Principal, job_id: uuid.UUID) -> Job:
+        """A job without its place, which takes counting, or NotFoundError."""
+        with self.database.read() as work:
+            return _visible(work, principal, job_id)
+
+    def _waiting(self, work: ReadWork, job: Job) -> Waiting | None:
+        position = work.jobs.queue_position(job.id)
+        if position is None:
+            return None
+        pace = work.jobs.pace(job.kind, now=self.clock.now(), window=_PACE)
+        return Waiting(position=position, seconds=None if pace is None else math.ceil((position + 1) / pace))
 
     def page(self, principal: Principal, *, state: JobState | None, after: uuid.UUID | None, limit: int) -> list[Job]:
         """Jobs that the caller may see, newest first."""
@@ -89,6 +105,7 @@ class JobDesk:
 
         Raises:
             ConflictError: the job has not ended, or nothing is left to try: deleted or replaced since.
+            QueueFullError: there is no room for so many.
             ForbiddenError, NotFoundError: see `get`.
         """
         require_editor(principal)
@@ -122,7 +139,10 @@ class JobDesk:
                     "nothing is left to try again: its documents were deleted, replaced or went through",
                     code="nothing_to_retry",
                 )
-            work.jobs.add_items(items, priority=enqueue.PRIORITY_PERSON)
+            if old.kind in (JobKind.INGEST, JobKind.BATCH):
+                self.room.require(old.workspace_id, len(items))
+            bulk = old.kind is JobKind.BATCH
+            work.jobs.add_items(items, priority=enqueue.PRIORITY_BULK if bulk else enqueue.PRIORITY_PERSON)
             job = _visible(work, principal, job.id)
             work.commit()
         self.queue.nudge()

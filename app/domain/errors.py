@@ -15,6 +15,7 @@ FootnoteError                       code, message for a person, retryable
 ├── LeaseLostError                  another worker holds the item now; stop writing
 └── TransientError                  may go away by itself: the only kind that is retried; 503
     ├── OverloadedError             a full pool; carries retry_after_seconds
+    │   └── QueueFullError          a workspace has as much queued as it may: 429
     ├── StorageFullError            no room left on a disk
     └── DeadlineExceededError       a step ran longer than it may
 """
@@ -166,6 +167,12 @@ class OverloadedError(TransientError):
         """Take the sentence and the seconds that the caller should wait."""
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class QueueFullError(OverloadedError):
+    """A workspace has as many documents waiting as it may have; the message names the limit and the setting."""
+
+    code = "queue_full"
 
 
 class StorageFullError(TransientError):

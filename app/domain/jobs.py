@@ -86,6 +86,14 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Where a waiting job stands, and when its first item may begin."""
+
+    position: int  # waiting items that are claimed before its own; see Jobs.queue_position
+    seconds: int | None  # at the pace of late; None where nothing tells of one
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One unit of a job: one document version."""
 

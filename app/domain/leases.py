@@ -18,9 +18,9 @@ class Lease(Protocol):
         ...
 
     def stopping(self) -> bool:
-        """The process wants to end: finish the batch in hand, then raise StoppingError."""
+        """The process wants to end, or something more urgent waits: finish the batch in hand, then raise StoppingError."""
         ...
 
 
 class StoppingError(Exception):
-    """An orderly stop: the lease goes back and counts nothing. Not an error of the product, so not in its tree."""
+    """An orderly stop, or giving way: the lease goes back and counts nothing. Not an error of the product, so not in its tree."""

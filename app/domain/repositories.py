@@ -471,7 +471,27 @@ class Jobs(Protocol):
         ...
 
     def queue_position(self, job_id: uuid.UUID) -> int | None:
-        """How many unfinished items would be claimed before this job's first waiting one; None where none waits."""
+        """About how many waiting items are claimed before this job's first waiting one; None where none waits.
+
+        Of the kinds that are claimed together with it: all of a higher priority; of its own priority the older ones of its
+        workspace, and from each other workspace as many again, or as many as that has: workspaces take turns. What runs
+        already, and what will come, is not counted.
+        """
+        ...
+
+    def pace(self, kind: JobKind, *, now: dt.datetime, window: dt.timedelta) -> float | None:
+        """Items a second that ended (other than cancelled) since the oldest waiting one came to wait, looking no further
+        back than `window`; of the kinds that are claimed together with this one. Times at which nobody waited, and
+        workers perhaps idled, tell nothing. None where none ended, or it has waited for less than a second.
+        """
+        ...
+
+    def queued(self, workspace_id: uuid.UUID) -> int:
+        """How many documents of a workspace wait to be ingested or are being so."""
+        ...
+
+    def is_outranked(self, item_id: uuid.UUID, kinds: Sequence[JobKind], *, due: dt.datetime) -> bool:
+        """Whether an item of these kinds and of a higher priority than this one has been claimable since `due`."""
         ...
 
     def claim(
@@ -486,8 +506,10 @@ class Jobs(Protocol):
     ) -> list[Item]:
         """Take waiting items of one workspace and one kind family for this owner: state running, lease_token + 1.
 
-        In order of priority and age, at most `limit`, and (but for the first) only as many as keep the versions' sizes
-        within `max_bytes` in all. An item with two losses or more is taken alone. Of many workers that claim at once,
+        The most urgent go first. Of equal priority, the workspace goes next that was served the longest ago (by family of
+        kinds), and of its items the oldest; one claim takes items of one priority. At most `limit`, and (but for the
+        first) only as many as keep the versions' sizes within `max_bytes` in all. An item with two losses or more is taken alone, and an owner runs one
+        of these at a time: what ends its worker takes no second suspect along. Of many workers that claim at once,
         one gets an item. Jobs that were queued become running.
         """
         ...

@@ -12,6 +12,7 @@ from app.domain.jobs import JobKind
 from app.domain.ports import Clock
 
 _IDLE_SECONDS = 1.0  # the longest sleep while nothing is nudged: what a lost nudge costs
+_NOT_YET_SECONDS = 0.2  # pause of a worker while what is due may not be claimed: what was lost before runs one by one
 _AFTER_ERROR_SECONDS = 1.0  # pause of a worker whose database or store failed it
 
 
@@ -118,7 +119,7 @@ class InProcessQueue:
                 due = moment is not None and moment <= self._clock.now()
                 if due and self._run_slice(kinds):  # an idle worker asks often: it keeps out of the way of writers
                     continue
-                pause = self._pause(moment)
+                pause = _NOT_YET_SECONDS if due else self._pause(moment)
             except Exception as error:  # noqa: BLE001 - a worker never dies of one error; it is recorded
                 self._on_error("worker", error)
                 pause = _AFTER_ERROR_SECONDS

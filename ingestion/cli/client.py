@@ -142,14 +142,17 @@ class Service:
             if not page.get("has_more") or after is None or (most is not None and given >= most):
                 return
 
-    def events(self, path: str, body: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The events that a POST of JSON is answered with; see `events_of`."""
-        yield from self.events_of(path, lambda: {"json": body})
+    def events(self, path: str, body: Mapping[str, Any] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The events that a POST of `body`, or else a GET, is answered with; see `events_of`."""
+        if body is None:
+            yield from self.events_of(path, dict, method="GET")
+        else:
+            yield from self.events_of(path, lambda: {"json": body})
 
     def events_of(
-        self, path: str, body: Body, *, params: Mapping[str, Any] | None = None
+        self, path: str, body: Body, *, params: Mapping[str, Any] | None = None, method: str = "POST"
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The events that a POST is answered with, each with its name, as they come.
+        """The events that a request is answered with, each with its name, as they come.
 
         Raises:
             RefusedError: the service's problem, before the first event or as one.
@@ -160,7 +163,7 @@ class Service:
         while True:
             with (
                 self._unreachable_named(),
-                self._http.stream("POST", path, params=query, **body()) as response,
+                self._http.stream(method, path, params=query, **body()) as response,
             ):
                 if response.is_success:
                     yield from _events(response.iter_bytes())

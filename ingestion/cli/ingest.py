@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ingestion.cli.sending import Common, Crew
 
 STANDARD_INPUT = "-"
+_FEW = 3  # documents that a person waits for; more are a bulk import
 _DRAW_SECONDS = 0.1
 
 What = Annotated[list[str], typer.Argument(metavar="PATH|URL|-", help="Files, folders, web addresses; - reads stdin.")]
@@ -82,7 +83,15 @@ def ingest(
     sources = _sources(what, selection, external_id)
     if (title or external_id) and len(sources) > 1:
         raise typer.BadParameter("--title and --external-id are for one document; this is a folder of several")
-    common = Common(collection=collection, title=title, metadata=described, readers=readers, mapping=mapped, wait=wait)
+    common = Common(
+        collection=collection,
+        title=title,
+        metadata=described,
+        readers=readers,
+        mapping=mapped,
+        wait=wait,
+        bulk=len(sources) > _FEW,
+    )
     report = Report(as_json=session.as_json)
     try:
         with session.service(makes_folder=True) as service:

@@ -104,6 +104,45 @@ def wait(session: Session, jobs: JobIds, *, timeout: Seconds = None) -> None:
         raise typer.Exit(1)
 
 
+@app.command("watch")
+@command
+def watch(session: Session, job: JobId) -> None:
+    """A line each time that a job has got further, until it has ended; exit code 1 if it did not end well."""
+    with session.service() as service:
+        found = _watched(session, service, job)
+    if found["state"] not in ("completed", "completed_with_warnings"):
+        raise typer.Exit(1)
+
+
+def _watched(session: Session, service: Service, job: str) -> dict[str, Any]:
+    """The job once it is final; a service that stops, and is started again, is asked again."""
+    while True:
+        found: dict[str, Any] = {}
+        for _, found in service.events(f"{path_of(job)}/events"):
+            terminal.piece(f"{terminal.json_line(found) if session.as_json else line_of(found)}\n")
+            if found["state"] in FINAL:
+                return found
+        time.sleep(_PAUSE_SECONDS)
+
+
+def line_of(job: Mapping[str, Any]) -> str:
+    """What a person wants to know of a job, in one line."""
+    progress = job["progress"]
+    done = f"{progress['done']} of {progress['total']}" if progress["total"] is not None else str(progress["done"])
+    parts = [job["state"], *([job["stage"]] if job["stage"] and job["state"] == "running" else [])]
+    if job.get("queue_position") is not None:
+        parts.append(terminal.counted(job["queue_position"], "document") + " before it")
+    if job.get("estimated_start_seconds") is not None:
+        parts.append(f"begins in about {job['estimated_start_seconds']} s")
+    if job["state"] != JobState.QUEUED:
+        parts.append(f"{done} {progress['unit']}")
+    if progress["failed"]:
+        parts.append(f"{progress['failed']} failed")
+    if job.get("error"):
+        parts.append(f"{job['error']['code']}: {job['error']['message']}")
+    return terminal.visible(", ".join(parts))
+
+
 def ended(service: Service, job: str, *, deadline: float | None = None) -> dict[str, Any]:
     """The job once it is final, or as it is at the deadline (of the monotonic clock)."""
     while True:

@@ -30,6 +30,7 @@ class Common:
     readers: Sequence[str]
     mapping: Mapping_
     wait: bool  # for the jobs; else a document is done with once it is accepted
+    bulk: bool = False  # many: they go after what single people wait for
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,8 @@ class Sender:
                 return {"data": fields, "files": {"file": (name, counted, media_type)}}
 
             path = f"/v1/documents/by-external-id/{segment(source.external_id)}"
-            reply = self.service.request("PUT", path, params={"collection": self.common.collection}, body=body)
+            params = {"collection": self.common.collection, "priority": "bulk" if self.common.bulk else None}
+            reply = self.service.request("PUT", path, params=params, body=body)
         document_id, job_id = reply.body.get("document_id"), reply.body.get("job_id")
         if job_id is None or not self.common.wait:
             state = State.UNCHANGED if job_id is None else State.ACCEPTED

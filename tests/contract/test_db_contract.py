@@ -14,12 +14,24 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
 from app.db import migrate
 from app.db.unit_of_work import SqlDatabase, SqlWork
 from app.domain.access import EVERYONE, Key, Principal, Role, Workspace
 from app.domain.answers import Answer, AnswerSentence, AnswerStatus, Citation, Notice
-from app.domain.documents import Chunk, Collection, Deletion, Document, Fingerprints, Index, Version, VersionState
+from app.domain.documents import (
+    Chunk,
+    Collection,
+    Deletion,
+    Document,
+    Fingerprints,
+    Index,
+    Indexed,
+    Version,
+    VersionState,
+)
 from app.domain.errors import ConflictError, FolderNewerError, NotFoundError
 from app.domain.filters import Comparison, Filter, Group, Membership, Scalar, matches
 from app.domain.ids import new_id
@@ -279,6 +291,48 @@ def test_migrating_twice_is_migrating_once(database: SqlDatabase) -> None:
     database.migrate()
 
     assert migrate.check(database._engines.writer) == []
+
+
+def back_to(database: SqlDatabase, revision: str) -> None:
+    """The tables as an earlier version of Footnote left them, with what they hold."""
+    with database._engines.writer.connect() as connection, connection.begin():
+        config = Config()
+        config.set_main_option("script_location", str(migrate.FOLDER))
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+
+
+@pytest.mark.parametrize("revision", migrate.REVISIONS[:-1])
+def test_from_every_earlier_revision_what_is_there_goes_on(database: SqlDatabase, place: Place, revision: str) -> None:
+    document, version, chunks = a_live_document(database, place, 3)
+    late = dataclasses.replace(a_version(document, seq=2), chunks=7)
+    _, batch = queue_job(database, place, 2)
+    _, purge = queue_job(database, place, 1, JobKind.PURGE)
+    cut = dataclasses.replace(batch[0], id=new_id(), ordinal=9, version_id=late.id, stage=Stage.INDEX)
+    with database.write() as work:
+        work.versions.add(late)
+        work.versions.hide([late.id], document_ids=[document.id], space=SPACE, now=NOW)
+        work.jobs.add_items([cut], priority=50)
+        for one, whole in ((version, True), (late, False)):
+            note = Indexed(index_id=place.index.id, version_id=one.id, chunks=one.chunks or 0, whole=whole)
+            work.chunks.note_indexed([note])
+        work.commit()
+    back_to(database, revision)
+
+    database.migrate()
+
+    assert migrate.check(database._engines.writer) == []
+    assert [each.id for each in claim(database, kinds=[JobKind.PURGE, JobKind.REFRESH])] == [purge[0].id]
+    assert [each.id for each in claim(database)] == [each.id for each in batch]
+    with database.read() as work:
+        assert work.documents.get(place.workspace.id, document.id) == document
+        assert work.versions.hidden_ids(SPACE, limit=9) == [late.id]
+        hits = work.chunks.hits(place.workspace.id, [each.id for each in chunks])
+        assert all(hit.live for hit in hits.values())
+        assert len(hits) == 3
+        noted = work.chunks.indexed([version.id, late.id])
+    live, pending = noted[place.index.id, version.id], noted[place.index.id, late.id]
+    assert (live.whole, pending.chunks, pending.whole) == (True, 7, False)
 
 
 def test_a_database_of_a_newer_version_is_refused(database: SqlDatabase) -> None:
@@ -860,9 +914,85 @@ def test_the_urgent_and_the_old_are_claimed_first(database: SqlDatabase, place: 
     _, urgent = queue_job(database, place, 1, priority=0)
     _, young = queue_job(database, place, 1, priority=10)
 
-    claimed = claim(database)
+    claims = [claim(database) for _ in range(2)]
 
-    assert [each.id for each in claimed] == [each.id for each in (*urgent, *old, *young)]
+    assert [[each.id for each in items] for items in claims] == [
+        [urgent[0].id],
+        [each.id for each in (*old, *young)],
+    ]
+
+
+def test_workspaces_take_turns(database: SqlDatabase, place: Place) -> None:
+    second, third = make_place(database, "second"), make_place(database, "third")
+    _, many = queue_job(database, place, 40)
+    _, few = queue_job(database, second, 3)
+    _, last = queue_job(database, third, 1)
+
+    claims = [claim(database, limit=2) for _ in range(6)]
+
+    assert [[each.id for each in items] for items in claims] == [
+        [each.id for each in many[:2]],
+        [each.id for each in few[:2]],
+        [last[0].id],
+        [each.id for each in many[2:4]],
+        [few[2].id],
+        [each.id for each in many[4:6]],
+    ]
+
+
+def test_a_turn_is_of_those_who_wait_for_the_same_and_the_urgent_need_none(database: SqlDatabase, place: Place) -> None:
+    other = make_place(database, "other")
+    queue_job(database, place, 4, priority=10)
+    queue_job(database, other, 4, priority=10)
+    _, purges = queue_job(database, place, 1, JobKind.PURGE)
+
+    assert claim(database, kinds=[JobKind.BATCH], limit=1)[0].workspace_id == place.workspace.id
+    assert [each.id for each in claim(database, kinds=[JobKind.PURGE])] == [purges[0].id]
+    _, urgent = queue_job(database, place, 1, priority=0)
+    assert [each.id for each in claim(database, limit=1)] == [urgent[0].id]
+    assert [claim(database, limit=1)[0].workspace_id for _ in range(3)] == [
+        other.workspace.id,
+        place.workspace.id,
+        other.workspace.id,
+    ]
+
+
+def test_a_workspace_alone_has_every_turn(database: SqlDatabase, place: Place) -> None:
+    make_place(database, "idle")
+    _, items = queue_job(database, place, 6)
+
+    claimed = [each for _ in range(3) for each in claim(database, limit=2)]
+
+    assert [each.id for each in claimed] == [each.id for each in items]
+
+
+def test_one_whose_items_wait_for_their_time_has_no_turn(database: SqlDatabase, place: Place) -> None:
+    job = a_job(place)
+    with database.write() as work:
+        work.jobs.add(job)
+        work.jobs.add_items([dataclasses.replace(an_item(job, n), next_run_at=LATER) for n in range(3)], priority=0)
+        work.commit()
+    _, elsewhere = queue_job(database, make_place(database, "other"), 1, priority=10)
+
+    assert [each.id for each in claim(database)] == [elsewhere[0].id]
+    assert claim(database) == []
+
+
+def test_something_more_urgent_is_seen_once_it_has_waited(database: SqlDatabase, place: Place) -> None:
+    queue_job(database, place, 1, priority=10)
+    (running,) = claim(database)
+    kinds = [JobKind.INGEST, JobKind.BATCH]
+
+    def outranked(*, due: dt.datetime) -> bool:
+        with database.read() as work:
+            return work.jobs.is_outranked(running.id, kinds, due=due)
+
+    queue_job(database, place, 1, priority=10)
+    queue_job(database, place, 1, JobKind.PURGE, priority=0)
+    assert not outranked(due=LATER)
+    queue_job(database, make_place(database, "other"), 1, priority=0)
+    assert outranked(due=NOW)
+    assert not outranked(due=NOW - dt.timedelta(seconds=1))
 
 
 def test_a_claim_keeps_to_one_workspace_and_one_kind_of_work(database: SqlDatabase, place: Place) -> None:
@@ -914,9 +1044,23 @@ def test_an_item_lost_twice_runs_alone(database: SqlDatabase, place: Place) -> N
         work.jobs.add_items(items, priority=0)
         work.commit()
 
-    claims = [claim(database) for _ in range(3)]
+    claims = [claim(database, owner=f"worker {number}") for number in range(3)]
 
     assert [[each.ordinal for each in items] for items in claims] == [[0, 2], [1], [3]]
+
+
+def test_a_worker_runs_one_item_at_a_time_of_those_lost_twice(database: SqlDatabase, place: Place) -> None:
+    job = a_job(place)
+    with database.write() as work:
+        work.jobs.add(job)
+        work.jobs.add_items([an_item(job, n, losses=losses) for n, losses in enumerate((2, 2, 0))], priority=0)
+        work.commit()
+
+    (first,) = claim(database)
+    assert [each.ordinal for each in claim(database)] == [2]
+    assert claim(database) == []
+    end(database, [first], JobState.COMPLETED)
+    assert [each.ordinal for each in claim(database)] == [1]
 
 
 def test_an_item_waits_for_its_time(database: SqlDatabase, place: Place) -> None:
@@ -945,6 +1089,61 @@ def test_the_place_in_the_queue_counts_what_is_claimed_before(database: SqlDatab
     claim(database, limit=1)
     with database.read() as work:
         assert work.jobs.queue_position(person.id) is None
+
+
+def test_the_place_in_the_queue_counts_others_by_turns(database: SqlDatabase, place: Place) -> None:
+    crowd, few = make_place(database, "crowd"), make_place(database, "few")
+    queue_job(database, crowd, 50)
+    queue_job(database, few, 2)
+    queue_job(database, place, 5)
+    job, _ = queue_job(database, place, 1)
+    urgent, _ = queue_job(database, crowd, 3, priority=-1)
+    queue_job(database, place, 7, JobKind.PURGE, priority=-2)
+
+    with database.read() as work:
+        assert work.jobs.queue_position(job.id) == 3 + 5 + 5 + 2
+        assert work.jobs.queue_position(urgent.id) == 0
+
+
+def test_the_pace_is_told_by_what_ended_while_something_waited(database: SqlDatabase, place: Place) -> None:
+    queue_job(database, place, 9)
+    minute = dt.timedelta(minutes=1)
+
+    def pace(now: dt.datetime, *, window: dt.timedelta = 10 * minute, kind: JobKind = JobKind.INGEST) -> float | None:
+        with database.read() as work:
+            return work.jobs.pace(kind, now=now, window=window)
+
+    def finish(count: int, now: dt.datetime) -> None:
+        outcomes = [
+            Outcome(item_id=each.id, lease_token=each.lease_token, state=JobState.COMPLETED)
+            for each in claim(database, limit=count)
+        ]
+        with database.write() as work:
+            work.jobs.finish(outcomes, now)
+            work.commit()
+
+    assert pace(NOW + minute) is None
+    finish(2, NOW)  # by then nothing had waited
+    assert pace(NOW + minute) is None
+    finish(3, NOW + minute / 2)
+    assert pace(NOW + minute / 100) is None
+    assert pace(NOW + minute) == pytest.approx(3 / 60)
+    assert pace(NOW + minute, kind=JobKind.PURGE) is None
+    assert pace(NOW + minute, window=minute / 3) is None
+    finish(4, NOW + minute)
+    assert pace(NOW + 2 * minute) is None, "nothing waits"
+
+
+def test_what_is_queued_is_counted_by_workspace(database: SqlDatabase, place: Place) -> None:
+    queue_job(database, place, 4)
+    queue_job(database, place, 1, JobKind.INGEST)
+    queue_job(database, place, 2, JobKind.PURGE)
+    queue_job(database, make_place(database, "other"), 3)
+    end(database, claim(database, limit=1, kinds=[JobKind.BATCH]), JobState.COMPLETED)
+    assert claim(database, limit=2, kinds=[JobKind.BATCH])
+
+    with database.read() as work:
+        assert work.jobs.queued(place.workspace.id) == 4
 
 
 # What a lease allows

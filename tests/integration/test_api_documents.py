@@ -212,7 +212,7 @@ def test_jobs_are_listed_newest_first_and_looked_at(api: Any) -> None:
     assert newest["data"][0]["id"] == made["job_id"]
     job = api.get(f"/v1/jobs/{made['job_id']}").json()
     assert list(job) == [
-        "id", "kind", "state", "stage", "progress", "retry_of", "queue_position", "document_id", "collection",
+        "id", "kind", "state", "stage", "progress", "retry_of", "queue_position", "estimated_start_seconds", "document_id", "collection",
         "created_at", "started_at", "finished_at", "warnings", "error",
     ]  # fmt: skip
     assert all(each["state"] == "completed" for each in api.get("/v1/jobs?state=completed").json()["data"])

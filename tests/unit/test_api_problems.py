@@ -34,6 +34,7 @@ EXPECTED = {
     errors.LeaseLostError: (409, "lease_lost"),
     errors.TransientError: (503, "unavailable"),
     errors.OverloadedError: (503, "overloaded"),
+    errors.QueueFullError: (429, "queue_full"),
     errors.StorageFullError: (507, "storage_full"),
     errors.DeadlineExceededError: (503, "deadline_exceeded"),
     problems.MalformedBodyError: (400, "invalid_json"),

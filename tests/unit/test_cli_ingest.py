@@ -45,6 +45,8 @@ class FakeService:
     jobs: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     items: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
     requests: list[str] = dataclasses.field(default_factory=list)
+    priorities: list[str | None] = dataclasses.field(default_factory=list)  # of uploads
+    events: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # of any job; one a request
     busy: int = 0  # so many uploads are answered 503 first
     refuse: dict[str, tuple[int, str]] = dataclasses.field(default_factory=dict)  # external id -> status, code
     fail: dict[str, str] = dataclasses.field(default_factory=dict)  # external id or text -> code of its job's failure
@@ -61,6 +63,7 @@ class FakeService:
                 Route("/v1/jobs", self.page),
                 Route("/v1/jobs/{job_id}", self.show),
                 Route("/v1/jobs/{job_id}/items", self.show_items),
+                Route("/v1/jobs/{job_id}/events", self.show_events),
                 Route("/v1/search", self.search, methods=["POST"]),
                 Route("/v1/backup", self.backup, methods=["POST"]),
                 Route("/page/{name:path}", self.web_page),
@@ -84,6 +87,10 @@ class FakeService:
     async def show_items(self, request: Request) -> Response:
         return JSONResponse({"data": self.items[request.path_params["job_id"]], "has_more": False, "next": None})
 
+    async def show_events(self, _: Request) -> Response:
+        body = f": alive\n\nevent: job\ndata: {json.dumps(self.events.pop(0))}\n\n:\n\n"
+        return Response(body, media_type="text/event-stream")
+
     async def search(self, _: Request) -> Response:
         hit = {"document_id": "d", "external_id": "\x1b]0;x\x07.txt", "title": "T\x9b1m", "text": "pay\x1b[2J\nnow"}
         return JSONResponse({"hits": [hit | {"score": 0.5, "page": 3, "start": 10, "end": 20}]})
@@ -97,6 +104,7 @@ class FakeService:
 
     async def put(self, request: Request) -> Response:
         external_id = request.path_params["name"]
+        self.priorities.append(request.query_params.get("priority"))
         async with request.form() as form:
             upload = form["file"]
             assert not isinstance(upload, str)
@@ -542,3 +550,38 @@ def test_a_backup_is_one_file_and_overwrites_none(service: FakeService, tmp_path
     assert (tmp_path / "all.tar").read_bytes() == b"archive" * 1000
     assert (second.exit_code, "[target_exists]" in second.stderr) == (1, True)
     assert [each.name for each in tmp_path.iterdir()] == ["all.tar"]
+
+
+def test_more_than_a_few_files_are_sent_as_bulk(service: FakeService, tmp_path: pathlib.Path) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.txt").write_text(f"note {number}")
+    few = [str(tmp_path / f"{number}.txt") for number in range(3)]
+
+    assert run(service, "ingest", *few).exit_code == 0
+    assert service.priorities == [None] * 3
+    assert run(service, "ingest", str(tmp_path)).exit_code == 0
+    assert service.priorities[3:] == ["bulk"] * 4
+
+
+def test_a_job_is_watched_until_it_has_ended_though_the_service_stops_in_between(service: FakeService) -> None:
+    def job(state: str, **parts: Any) -> dict[str, Any]:
+        progress = {"done": parts.pop("done", 0), "failed": 0, "total": 9, "unit": "chunks"}
+        return {"id": "j", "state": state, "stage": "index", "progress": progress, "error": None, **parts}
+
+    service.events = [
+        job("queued", queue_position=2, estimated_start_seconds=40),
+        job("running", done=3),
+        job("failed", done=3, error={"code": "worker_lost", "message": "it is not\x1b[2J tried again"}),
+    ]
+    watched = run(service, "jobs", "watch", "j")
+    assert watched.exit_code == 1
+    assert watched.stdout.splitlines() == [
+        "queued, 2 documents before it, begins in about 40 s",
+        "running, index, 3 of 9 chunks",
+        "failed, 3 of 9 chunks, worker_lost: it is not\ufffd[2J tried again",
+    ]
+
+    service.events = [job("completed", done=9)]
+    watched = run(service, "jobs", "watch", "j", "--json")
+    assert watched.exit_code == 0
+    assert json.loads(watched.stdout)["state"] == "completed"

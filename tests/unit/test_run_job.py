@@ -68,7 +68,7 @@ class Bench:
             rng=random.Random(1),
         )
 
-    def job(self, items: int = 1) -> Job:
+    def job(self, items: int = 1, *, priority: int = 0) -> Job:
         now = self.clock.now()
         job = enqueue.new_job(
             JobKind.REFRESH,
@@ -81,7 +81,7 @@ class Bench:
         with self.database.write() as work:
             work.jobs.add(job)
             rows = [enqueue.new_item(job, ordinal=n, document_id=None, version_id=None, now=now) for n in range(items)]
-            work.jobs.add_items(rows, priority=0)
+            work.jobs.add_items(rows, priority=priority)
             work.commit()
         return job
 
@@ -271,6 +271,19 @@ def test_an_item_that_kills_its_worker_again_and_again_is_quarantined_and_blocks
     assert bench.state(innocent).state is JobState.COMPLETED
 
 
+def test_what_was_lost_along_with_a_bad_document_is_not_quarantined_with_it(bench: Bench) -> None:
+    poison, innocent = bench.job(), bench.job()
+    runner = bench.runner(lambda items, _lease: bench.finish(items))
+    while bench.state(poison).state is not JobState.FAILED:
+        while _claim(bench, "dead"):  # as many threads as there is work for, all of one process
+            pass
+        runner.recover()
+
+    assert bench.items(innocent)[0].losses == 2
+    assert runner.run_slice(KINDS)
+    assert bench.state(innocent).state is JobState.COMPLETED
+
+
 def test_an_item_that_gets_further_each_time_is_never_quarantined(bench: Bench) -> None:
     job = bench.job()
     runner = bench.runner(lambda items, _lease: bench.finish(items))
@@ -311,3 +324,41 @@ def test_a_batch_whose_maker_died_is_closed_at_the_next_start(bench: Bench) -> N
     runner.recover()
     runner.run_slice(KINDS)
     assert bench.state(job).state is JobState.COMPLETED
+
+
+def test_what_is_less_urgent_gives_way_and_goes_on_after(bench: Bench) -> None:
+    book, ran = bench.job(priority=10), list[uuid.UUID]()
+    urgent: list[Job] = []
+
+    def run(items: Sequence[Item], lease: Lease) -> None:
+        ran.append(items[0].job_id)
+        if len(ran) == 1:
+            urgent.append(bench.job(priority=0))
+            assert not lease.stopping(), "another worker may be free for it"
+            bench.clock.move(1)
+            assert lease.stopping()
+            raise StoppingError
+        bench.clock.move(10)
+        assert not lease.stopping()
+        bench.finish(items)
+
+    runner = bench.runner(run)
+    while runner.run_slice(KINDS):
+        pass
+
+    assert ran == [book.id, urgent[0].id, book.id]
+    (item,) = bench.items(book)
+    assert (item.state, item.failures, item.losses) == (JobState.COMPLETED, 0, 0)
+
+
+def test_nothing_gives_way_to_what_is_no_more_urgent(bench: Bench) -> None:
+    bench.job(priority=10)
+
+    def run(items: Sequence[Item], lease: Lease) -> None:
+        bench.job(priority=10)
+        bench.clock.move(60)
+        assert not lease.stopping()
+        bench.finish(items)
+
+    assert bench.runner(run).run_slice(KINDS)
+    assert bench.unexpected == []

@@ -21,7 +21,7 @@ from app.api.problems import ContentTypeError, responses
 from app.documents.add import BatchPart, Rejected
 from app.documents.plan import Outcome
 from app.domain.access import Principal
-from app.domain.errors import FootnoteError, InvalidInputError, TooLargeError
+from app.domain.errors import FootnoteError, InvalidInputError, QueueFullError, TooLargeError
 from app.gateway.idempotency import Reply
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
@@ -64,7 +64,7 @@ class _Tally:
     status_code=202,
     summary="Add many documents",
     response_model=schemas.BatchView,
-    responses=responses(404, 409, 415, 507),
+    responses=responses(404, 409, 415, 429, 507),
     openapi_extra=lines_body(schemas.BatchLine),
 )
 async def batch(
@@ -171,6 +171,8 @@ async def _take(call: Call, collection: str, body: AsyncIterator[bytes], limits:
         if (job_id := tally.job_id) is not None:
             await call.house.compute.run(lambda: add.seal(call.principal, job_id), admitted=True)
     if tally.job_id is None:
+        if tally.rejected and {each.code for each in tally.rejected} == {QueueFullError.code}:
+            raise call.house.services.add.room.full()
         raise NothingAcceptedError(
             f"none of the batch's lines could be taken; it has {tally.rejected_total}"
             if tally.rejected_total

@@ -33,6 +33,9 @@ _READ_BYTES = 256 * 1024  # of an original, at once
 _MAX_OFFSET = 2**53
 
 CollectionName = Annotated[str, Query(alias="collection", description="the collection's name")]
+Priority = Annotated[
+    schemas.PriorityName, Query(description="`bulk`: one of many; goes after what single people wait for")
+]
 Offset = Annotated[int, Query(ge=0, le=_MAX_OFFSET)]
 
 
@@ -41,15 +44,18 @@ Offset = Annotated[int, Query(ge=0, le=_MAX_OFFSET)]
     status_code=202,
     summary="Add a document",
     response_model=schemas.AcceptedView,
-    responses={**responses(404, 409, 415, 507), 200: {"model": schemas.AcceptedView, "description": "Nothing to do"}},
+    responses={
+        **responses(404, 409, 415, 429, 507),
+        200: {"model": schemas.AcceptedView, "description": "Nothing to do"},
+    },
     openapi_extra=upload_body(schemas.DocumentBody, collection=True),
 )
-async def add(call: Editor, wait: waiting.Wait = None) -> Response:
+async def add(call: Editor, wait: waiting.Wait = None, priority: Priority = "person") -> Response:
     """A file in a form, or a text in JSON. 202 with the job that ingests it; 200 where nothing has changed.
 
     With an `external_id` that is known, the upload replaces that document once it is whole.
     """
-    return await waiting.answer(call, await uploads.receive(call, Target()), wait)
+    return await waiting.answer(call, await uploads.receive(call, Target(priority=priority)), wait)
 
 
 @router.put(
@@ -57,12 +63,21 @@ async def add(call: Editor, wait: waiting.Wait = None) -> Response:
     status_code=202,
     summary="Add or replace a document by its external id",
     response_model=schemas.AcceptedView,
-    responses={**responses(404, 409, 415, 507), 200: {"model": schemas.AcceptedView, "description": "Nothing to do"}},
+    responses={
+        **responses(404, 409, 415, 429, 507),
+        200: {"model": schemas.AcceptedView, "description": "Nothing to do"},
+    },
     openapi_extra=upload_body(schemas.PutBody, collection=False),
 )
-async def put(call: Editor, external_id: str, collection: CollectionName, wait: waiting.Wait = None) -> Response:
+async def put(
+    call: Editor,
+    external_id: str,
+    collection: CollectionName,
+    wait: waiting.Wait = None,
+    priority: Priority = "person",
+) -> Response:
     """As POST, with the external id in the path: the same request twice is one document."""
-    target = Target(collection=collection, external_id=external_id)
+    target = Target(collection=collection, external_id=external_id, priority=priority)
     return await waiting.answer(call, await uploads.receive(call, target), wait)
 
 

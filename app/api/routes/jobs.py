@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 
 from fastapi import APIRouter, Response
 
-from app.api import paging, replies, represent, schemas, waiting
+from app.answering.patience import Patience
+from app.api import job_events, paging, replies, represent, schemas, waiting
+from app.api.event_stream import MEDIA_TYPE, EventStream
 from app.api.house import Caller, Editor, stored
 from app.api.problems import responses
 from app.domain.access import Principal
@@ -46,10 +49,24 @@ async def show(call: Caller, job_id: uuid.UUID) -> Response:
     """One job, as far as it has come."""
 
     def work(principal: Principal) -> represent.Json:
-        job, position = call.house.services.jobs.get(principal, job_id)
-        return waiting.show(call.house, principal, job, queue_position=position)
+        return waiting.show(call.house, principal, *call.house.services.jobs.get(principal, job_id))
 
     return replies.of(await call.run(work))
+
+
+@router.get(
+    "/{job_id}/events",
+    summary="Follow a job",
+    response_class=Response,
+    responses={
+        **responses(404),
+        200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}, "description": "Events named `job`"},
+    },
+)
+async def events(call: Caller, job_id: uuid.UUID) -> Response:
+    """The job as it is, and again whenever it changed, as events `job`; ends with the job, and with the service."""
+    first = await call.run(job_events.look(call, job_id))  # a job that is not there is a problem, not an event
+    return EventStream(job_events.told(call, job_id, first), Patience(math.inf), request_id=call.request_id)
 
 
 @router.get("/{job_id}/items", summary="List a job's items", response_model=schemas.ItemList, responses=responses(404))
@@ -90,7 +107,7 @@ async def cancel(call: Editor, job_id: uuid.UUID) -> Response:
     status_code=202,
     summary="Try a job again",
     response_model=schemas.JobView,
-    responses=responses(404, 409),
+    responses=responses(404, 409, 429),
 )
 async def retry(call: Editor, job_id: uuid.UUID) -> Response:
     """A new job for what failed or was cancelled; it names the old one."""

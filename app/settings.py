@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     loader_memory_bytes: int = Field(2 * _GIB, ge=256 * _MIB, description="memory of one loader process, bytes")
     request_workers: int = Field(8, ge=1, le=256, description="threads that serve requests")
     request_queue: int = Field(64, ge=0, description="requests that may wait for a thread; past that 503")
+    requests_per_minute: int | None = Field(
+        None, ge=1, description="requests that one key may make; no limit by default"
+    )
     lease_seconds: float = Field(60.0, gt=0, description="how long a worker may be silent before its item is given on")
     max_attempts: int = Field(4, ge=1, description="tries of an item that fails for a passing reason")
     max_losses: int = Field(8, ge=2, description="losses without progress after which an item is quarantined")
@@ -102,6 +105,7 @@ class Settings(BaseSettings):
     qdrant_write_consistency: int | None = Field(None, ge=1, description="replicas that a write waits for")
     qdrant_on_disk: bool = Field(default=False, description="vectors of a collection that is made, on disk")
     qdrant_exact: bool = Field(default=False, description="look at every vector instead of walking the graph")
+    redis_url: str | None = Field(None, description="Redis that counts what FOOTNOTE_REQUESTS_PER_MINUTE limits")
     queue_prefix: str = Field("footnote", description="before the names of the broker's queues")
     s3_endpoint: str | None = Field(None, description="URL of an S3-compatible store; AWS where it is left out")
     s3_region: str | None = Field(None, description="its region")
@@ -151,6 +155,11 @@ class Settings(BaseSettings):
         if not str(self.database_url).startswith("postgresql"):
             raise ConfigurationError(
                 "production mode takes PostgreSQL: FOOTNOTE_DATABASE_URL=postgresql+psycopg://...", code="half_set"
+            )
+        if self.requests_per_minute is not None and self.redis_url is None:
+            raise ConfigurationError(
+                "FOOTNOTE_REQUESTS_PER_MINUTE is counted over all processes in production mode: set FOOTNOTE_REDIS_URL",
+                code="half_set",
             )
         if not str(self.broker_url).startswith(("amqp://", "amqps://", "redis://", "rediss://")):
             raise ConfigurationError("FOOTNOTE_BROKER_URL begins with amqp:// or redis://", code="half_set")

@@ -20,6 +20,18 @@ log = structlog.get_logger("footnote.api")
 
 MEDIA_TYPE = "text/event-stream"
 KEEP_ALIVE: Told = ("", {})  # in place of an event: a comment, which clients pass over
+CONTENT: dict[str, Any] = {  # of a reply in the OpenAPI document: what each event is
+    MEDIA_TYPE: {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "event": {"type": "string"},
+                "data": {"type": "string", "contentMediaType": "application/json"},
+            },
+            "required": ["event", "data"],
+        }
+    }
+}
 _SEND_SECONDS = 30.0  # in which a client must take what it is sent
 
 

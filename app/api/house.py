@@ -65,6 +65,8 @@ class Call:
     def authenticated(self) -> Principal:
         """Who asks, with the role that the route takes; for a thread. Raises as `run`."""
         principal = self.house.services.keys.authenticate(self.secret)
+        if _PRINCIPAL not in self.request.scope:  # once a request, however many steps it has
+            self.house.services.rates.require(principal)
         self.request.scope[_PRINCIPAL] = principal
         if (require := self.request.scope.get(_REQUIRE)) is not None:
             require(principal)

@@ -98,6 +98,7 @@ STATUS: dict[type[FootnoteError], int] = {
     errors.InvalidInputError: 422,
     errors.DocumentError: 422,
     errors.QueueFullError: 429,
+    errors.RateLimitedError: 429,
     errors.TransientError: 503,
     errors.ConfigurationError: 503,  # a folder that became read-only while the service ran
     errors.StorageFullError: 507,

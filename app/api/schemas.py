@@ -683,6 +683,10 @@ class Health(Reply):
 REQUESTS: tuple[type[Request], ...] = (
     CollectionBody,
     CollectionChange,
+    ReindexBody,
+    CompareBody,
+    BulkDeleteBody,
+    BulkChangeBody,
     DocumentBody,
     PutBody,
     BatchLine,

@@ -123,6 +123,7 @@ class Talk:
         if not self._secret:
             raise UnauthenticatedError("this takes an API key: the header Authorization, or `key` in the first message")
         principal = self._house.services.keys.authenticate(self._secret)
+        self._house.services.rates.require(principal)
         self._socket.scope["footnote.principal"] = principal
         return principal
 

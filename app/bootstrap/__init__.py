@@ -47,6 +47,7 @@ from app.domain.ports import Clock
 from app.domain.retry import RetryPolicy
 from app.domain.vectors import Space
 from app.gateway.keys import DEFAULT_WORKSPACE, KeyRequest, Keys, new_key
+from app.gateway.rates import Rates
 from app.gateway.workspaces import Workspaces
 from app.inference.embedder import BatchingEmbedder
 from app.inference.extractive.answerer import ExtractiveAnswerer
@@ -221,6 +222,7 @@ def _joined(
         purge=purge,
         loader=loader,
         keys=Keys(database=database, clock=clock),
+        rates=Rates(limits=parts.limits, per_minute=settings.requests_per_minute),
         workspaces=Workspaces(database=database, clock=clock),
         collections=collections,
         exports=ExportCollection(database=database, files=files, vectors=vectors),

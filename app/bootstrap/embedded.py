@@ -22,6 +22,7 @@ from app.stores.edge_compact import compact_in_child
 from app.stores.edge_vectors import ROOM_BYTES, EdgeVectorStore
 from app.stores.folder_files import FolderFileStore
 from app.stores.folder_lock import FolderLock, announce
+from app.stores.memory_limits import MemoryLimits
 
 DATABASE_FILE = "footnote.db"
 _BUSY_SECONDS = 30.0  # longest wait for the one writer of SQLite
@@ -67,6 +68,7 @@ def open_parts(settings: Settings, clock: Clock, undo: contextlib.ExitStack) -> 
         vectors=vectors,
         embedder=embedder,
         other_embedders=others,
+        limits=MemoryLimits(),
         queue_of=queue_in_process(clock),
         alone=True,
         announce=lambda url: announce(folder, url=url),
@@ -121,10 +123,10 @@ def restore(archive: pathlib.Path, data_dir: pathlib.Path) -> dict[str, int]:
 def _open_spaces(folder: pathlib.Path, database: SqlDatabase, vectors: EdgeVectorStore) -> None:
     """Open every index there is; first give back the disk of what was deleted, if that is much."""
     with database.read() as work:
-        live_points = work.chunks.total()
+        live_points = work.chunks.by_space()
     for space in vectors.spaces():
         reclaimed = compact_in_child(
-            folder / "vectors", space, live_points=live_points, deadline_seconds=_COMPACT_SECONDS
+            folder / "vectors", space, live_points=live_points.get(space.name, 0), deadline_seconds=_COMPACT_SECONDS
         )
         if reclaimed is not None:
             _log.info("index_compacted", bytes_reclaimed=reclaimed)

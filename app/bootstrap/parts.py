@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from app.db.unit_of_work import SqlDatabase
 from app.domain.jobs import JobKind
-from app.domain.ports import FileStore, JobQueue, VectorStore
+from app.domain.ports import FileStore, JobQueue, RateLimits, VectorStore
 from app.inference.embedder import BatchingEmbedder
 from app.queues.in_process import Lane, Round
 from ingestion.run_job import JobRunner
@@ -28,6 +28,7 @@ class Parts:
     vectors: VectorStore
     embedder: BatchingEmbedder  # of what is made now
     other_embedders: Sequence[BatchingEmbedder]  # of collections that were made before
+    limits: RateLimits
     queue_of: QueueOf  # the queue that calls this runner
     alone: bool  # whether no other process works on this data: what another one held was lost with it
     announce: Callable[[str], None]  # says where this process listens

@@ -10,11 +10,13 @@ from app.bootstrap.embedded import embedder_of, other_embedders_of
 from app.bootstrap.parts import KINDS, Parts
 from app.db.unit_of_work import SqlDatabase
 from app.domain.errors import ConfigurationError
-from app.domain.ports import FileStore
+from app.domain.ports import FileStore, RateLimits
 from app.queues.celery_queue import CeleryQueue, make_app
 from app.settings import Settings
 from app.stores.folder_files import FolderFileStore
+from app.stores.memory_limits import MemoryLimits
 from app.stores.qdrant_vectors import Layout, Server, connect
+from app.stores.redis_limits import RedisLimits
 from app.stores.s3_files import Bucket, S3FileStore
 
 _BUSY_SECONDS = 30.0  # longest wait for a connection to the database
@@ -66,6 +68,7 @@ def open_parts(settings: Settings, undo: contextlib.ExitStack) -> Parts:
         vectors=vectors,
         embedder=embedder,
         other_embedders=others,
+        limits=_limits(settings),
         queue_of=lambda _runner, _lanes, _rounds: CeleryQueue(app, lanes=list(KINDS)),
         alone=False,
         announce=lambda _url: None,
@@ -81,6 +84,12 @@ def database_of(settings: Settings) -> SqlDatabase:
         pool_size=settings.request_workers + settings.ingest_workers + _ASIDE,
         busy_timeout_seconds=_BUSY_SECONDS,
     )
+
+
+def _limits(settings: Settings) -> RateLimits:
+    if settings.redis_url is None:  # `Settings.require_whole_mode` has seen to it that nothing is limited then
+        return MemoryLimits()
+    return RedisLimits(settings.redis_url, prefix=settings.queue_prefix)
 
 
 def _files(settings: Settings) -> FileStore:

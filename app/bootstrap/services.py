@@ -31,6 +31,7 @@ from app.domain.events import Observer
 from app.domain.ports import Clock, Embedder, FileStore, JobQueue, SparseEncoder, VectorStore
 from app.domain.vectors import Space
 from app.gateway.keys import Keys
+from app.gateway.rates import Rates
 from app.gateway.workspaces import Workspaces
 from app.queues.in_process import Lane, Round
 from app.settings import Settings
@@ -57,6 +58,7 @@ class Services:
     purge: Purge
     loader: IsolatedLoader
     keys: Keys
+    rates: Rates
     workspaces: Workspaces
     collections: Collections
     exports: ExportCollection
@@ -129,6 +131,7 @@ class Services:
             "vectors": _trouble(lambda: self.vectors.count(self.space)),
             "queue": self.queue.trouble(),
             "files": _trouble(self.files.ping),
+            "limits": _trouble(self.parts.limits.ping),
             "disk": self._disk_trouble(),
         }
 

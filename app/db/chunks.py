@@ -12,8 +12,8 @@ from app.db.documents import document_of
 from app.db.engine import upsert
 from app.db.repository import Repository, Row, batches, behind
 from app.db.tables import chunk as table
-from app.db.tables import collection, document, indexed_version, version
-from app.domain.documents import Chunk, Document, Indexed
+from app.db.tables import collection, collection_index, document, indexed_version, version
+from app.domain.documents import Chunk, Document, Fingerprints, Indexed
 from app.domain.repositories import Hit, IndexSize, Place
 
 # Built once: making a statement and the key under which its compiled form is kept takes longer than carrying it out.
@@ -218,6 +218,20 @@ class SqlChunks(Repository):
                 if row.workspace_id == workspace_id:
                     owners[row.id] = (document_of(row), row.index_id)
         return owners
+
+    def by_space(self) -> dict[str, int]:
+        """Chunks of versions that are cut, by the space that their points are in."""
+        builds = (collection_index.c.chunker, collection_index.c.dense, collection_index.c.sparse)
+        query = (
+            sa.select(*builds, sa.func.sum(indexed_version.c.chunks).label("chunks"))
+            .join(indexed_version, indexed_version.c.index_id == collection_index.c.id)
+            .group_by(*builds)
+        )
+        counts: dict[str, int] = {}
+        for row in self.connection.execute(query):
+            space = Fingerprints(chunker=row.chunker, dense=row.dense, sparse=row.sparse).space
+            counts[space] = counts.get(space, 0) + int(row.chunks)
+        return counts
 
     def total(self) -> int:
         """Chunks of all versions marked live, by the counts in their rows."""

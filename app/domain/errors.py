@@ -15,7 +15,8 @@ FootnoteError                       code, message for a person, retryable
 ├── LeaseLostError                  another worker holds the item now; stop writing
 └── TransientError                  may go away by itself: the only kind that is retried; 503
     ├── OverloadedError             a full pool; carries retry_after_seconds
-    │   └── QueueFullError          a workspace has as much queued as it may: 429
+    │   ├── QueueFullError          a workspace has as much queued as it may: 429
+    │   └── RateLimitedError        a key makes more requests than it may: 429
     ├── StorageFullError            no room left on a disk
     └── DeadlineExceededError       a step ran longer than it may
 """
@@ -173,6 +174,12 @@ class QueueFullError(OverloadedError):
     """A workspace has as many documents waiting as it may have; the message names the limit and the setting."""
 
     code = "queue_full"
+
+
+class RateLimitedError(OverloadedError):
+    """A key has made as many requests as it may; the message names the limit and the setting."""
+
+    code = "rate_limited"
 
 
 class StorageFullError(TransientError):

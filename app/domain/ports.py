@@ -256,6 +256,27 @@ class Answerer(Protocol):
         ...
 
 
+class RateLimits(Protocol):
+    """Counts what is done under a name."""
+
+    def take(self, name: str, *, per_minute: int, burst: int) -> float:
+        """Do one more: 0 where it is allowed now; else seconds until it is, and nothing is counted.
+
+        Args:
+            name: what is counted for.
+            per_minute: how many are allowed in the long run.
+            burst: how many at once, after a pause.
+
+        Raises:
+            TransientError: the counts can't be had.
+        """
+        ...
+
+    def ping(self) -> None:
+        """Raise where the counts can't be had."""
+        ...
+
+
 class JobQueue(Protocol):
     """Brings work to workers. The database is the outbox: a lost nudge is found by the sweeper."""
 

@@ -420,6 +420,10 @@ class Chunks(Protocol):
         """Chunks with their documents, by chunk id, in one query; absent ones are absent. Says whether each is live."""
         ...
 
+    def by_space(self) -> dict[str, int]:
+        """Chunks of versions that are cut, of every workspace, by the space that their points are in."""
+        ...
+
     def total(self) -> int:
         """Chunks of all live versions, of every workspace (may be a cheap upper bound)."""
         ...

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import pathlib
 import re
 import shutil
 from pathlib import Path
@@ -184,3 +186,16 @@ def test_an_application_builds_starts_and_stops_its_own_services(tmp_path: Path)
 def test_every_router_is_part_of_the_application() -> None:
     modules = {path.stem for path in Path(routes.__file__).parent.glob("[a-z]*.py")}
     assert {module.__name__.rpartition(".")[2] for module in main._ROUTERS} == modules
+
+
+def test_a_key_that_asks_too_often_is_told_when_to_come_back(tmp_path: pathlib.Path, problem: Any) -> None:
+    settings = Settings(data_dir=tmp_path, embedder="hashing-16", min_free_bytes=0, requests_per_minute=60)
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        secret = (tmp_path / "admin.key").read_text().strip()
+        ask = functools.partial(client.get, "/v1/documents", headers={"Authorization": f"Bearer {secret}"})
+        codes = [ask().status_code for _ in range(12)]
+        assert codes[:10] == [200] * 10
+        refused = ask()
+        problem(refused, 429, "rate_limited")
+        assert 1 <= int(refused.headers["retry-after"]) <= 2
+        assert client.get("/health/live").status_code == 200

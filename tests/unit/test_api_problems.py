@@ -35,6 +35,7 @@ EXPECTED = {
     errors.TransientError: (503, "unavailable"),
     errors.OverloadedError: (503, "overloaded"),
     errors.QueueFullError: (429, "queue_full"),
+    errors.RateLimitedError: (429, "rate_limited"),
     errors.StorageFullError: (507, "storage_full"),
     errors.DeadlineExceededError: (503, "deadline_exceeded"),
     problems.MalformedBodyError: (400, "invalid_json"),

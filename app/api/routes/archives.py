@@ -16,7 +16,7 @@ from starlette.responses import StreamingResponse
 from app.answering.patience import Patience
 from app.api import bodies, replies, represent, schemas, uploads
 from app.api.asking import Told
-from app.api.event_stream import MEDIA_TYPE, EventStream
+from app.api.event_stream import CONTENT, EventStream
 from app.api.house import Admin, Call
 from app.api.openapi import file_body
 from app.api.problems import ContentTypeError, responses
@@ -67,7 +67,7 @@ async def export(call: Admin, name: str) -> Response:
     response_model=schemas.ImportView,
     responses={
         **responses(409, 415, 507),
-        200: {"description": "what became of the documents", "content": {MEDIA_TYPE: {}}},
+        200: {"description": "what became of the documents", "content": CONTENT},
     },
     openapi_extra=file_body(_TAR, "what `GET /v1/collections/{name}/export` gave"),
 )

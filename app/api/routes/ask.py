@@ -9,16 +9,14 @@ from fastapi import APIRouter, Depends, Response, WebSocket
 
 from app.api import bodies, problems, replies, represent, schemas, talk
 from app.api.asking import Asking, attended
-from app.api.event_stream import MEDIA_TYPE, EventStream
+from app.api.event_stream import CONTENT, EventStream
 from app.api.house import Caller, House
 from app.api.openapi import json_body
 from app.api.problems import responses
 
 router = APIRouter(tags=["ask"])
 
-_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}, "description": "The answer"}
-}
+_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": CONTENT, "description": "The answer"}}
 
 
 @router.post(

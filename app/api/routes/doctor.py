@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from app.answering.patience import Patience
 from app.api import represent
 from app.api.asking import Told
-from app.api.event_stream import MEDIA_TYPE, EventStream
+from app.api.event_stream import CONTENT, EventStream
 from app.api.house import Admin, House
 from app.api.problems import responses
 from app.documents.doctor import Event
@@ -26,7 +26,7 @@ _DAY_SECONDS = 86_400.0  # no look takes as long; its client may go away at any 
     response_class=Response,
     responses={
         **responses(),
-        200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}, "description": "What is found, as it is found"},
+        200: {"content": CONTENT, "description": "What is found, as it is found"},
     },
 )
 async def look(call: Admin, *, repair: bool = False, deep: bool = False) -> Response:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 
 from app.answering.patience import Patience
 from app.api import job_events, paging, replies, represent, schemas, waiting
-from app.api.event_stream import MEDIA_TYPE, EventStream
+from app.api.event_stream import CONTENT, EventStream
 from app.api.house import Caller, Editor, stored
 from app.api.problems import responses
 from app.domain.access import Principal
@@ -60,7 +60,7 @@ async def show(call: Caller, job_id: uuid.UUID) -> Response:
     response_class=Response,
     responses={
         **responses(404),
-        200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}, "description": "Events named `job`"},
+        200: {"content": CONTENT, "description": "Events named `job`"},
     },
 )
 async def events(call: Caller, job_id: uuid.UUID) -> Response:

@@ -14,6 +14,7 @@ FootnoteError                       code, message for a person, retryable
 │   ├── FolderInUseError  FolderNewerError
 ├── LeaseLostError                  another worker holds the item now; stop writing
 └── TransientError                  may go away by itself: the only kind that is retried; 503
+    ├── PartDownError               a part of the installation does not answer; no fault of what was asked of it
     ├── OverloadedError             a full pool; carries retry_after_seconds
     ├── StorageFullError            no room left on a disk
     └── DeadlineExceededError       a step ran longer than it may
@@ -155,6 +156,10 @@ class TransientError(FootnoteError):
 
     code = "unavailable"
     retryable = True
+
+
+class PartDownError(TransientError):
+    """The database, the index or the file store does not answer, whatever it is asked."""
 
 
 class OverloadedError(TransientError):

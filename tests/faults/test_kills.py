@@ -209,7 +209,7 @@ def _check_stores(folder: pathlib.Path, expected: dict[str, str | None]) -> None
     try:
         while services.purge.sweep():
             pass
-        services.purge.sweep_orphans(started_at=services.clock.now())
+        services.purge.sweep_orphans(made_before=services.clock.now())
         admin = services.keys.authenticate((folder / "admin.key").read_text().strip())
         live = {
             document.live_version_id

@@ -372,17 +372,23 @@ class QdrantVectorStore:
         return [Scored(chunk_id=chunk_id, score=min(high, max(low, -minus))) for minus, chunk_id in placed]
 
     def _call(self, work: Callable[[], T]) -> T:
-        """What `work` gives; tried again where the reason is transient. Every request here may be made twice."""
+        """What `work` gives; tried again where the reason is transient and was quick to show. Every request here may be made
+        twice.
+        """
         if self._closed:
             raise TransientError("the vector store is closed", code="index_unavailable")
         for pause in self._pauses:
             try:
                 return _ours(work)
-            except StorageFullError:
+            except (StorageFullError, _SlowError):
                 raise
             except TransientError:
                 time.sleep(pause)
         return _ours(work)
+
+
+class _SlowError(PartDownError):
+    """Nothing came in time; to ask again would be to wait as long again."""
 
 
 class _ExistsError(FootnoteError):
@@ -441,6 +447,8 @@ def _ours(work: Callable[[], T]) -> T:
     except UnexpectedResponse as error:
         raise _of_response(error) from error
     except (ResponseHandlingException, httpx.HTTPError, OSError) as error:
+        if isinstance(getattr(error, "source", error), httpx.TimeoutException):
+            raise _SlowError("the index does not answer in time", code="index_unavailable") from error
         raise PartDownError(f"the index does not answer: {error}"[:300], code="index_unavailable") from error
 
 

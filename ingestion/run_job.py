@@ -3,7 +3,7 @@
 An item leaves the state running in one of five ways, and there is no sixth:
     finished        its run wrote a final state
     failed          its document can't be ingested, or its tries are used up; the error says why
-    postponed       a passing error, an orderly stop, or something more urgent; it waits for its next run
+    postponed       a passing error, a part that is down, an orderly stop, or something more urgent; it waits for its next run
     cancelled       by a person, or because its document was deleted
     lost            its worker is gone; the sweeper (or the next start) puts it back, or quarantines it
 """
@@ -18,8 +18,9 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from app.domain.errors import FootnoteError, TransientError
+from app.domain.errors import FootnoteError, PartDownError, TransientError
 from app.domain.events import Observer
+from app.domain.ids import made_at
 from app.domain.jobs import Failure, Item, JobKind, JobState
 from app.domain.leases import Lease, StoppingError
 from app.domain.ports import Clock
@@ -29,9 +30,9 @@ from app.domain.retry import RetryPolicy
 _SLICE_ITEMS = 64  # documents that share batches and transactions
 _SLICE_BYTES = 4 * 1024 * 1024  # of originals in one slice; a larger document runs alone
 _SWEEP_ITEMS = 1000
-_WAY = dt.timedelta(
-    seconds=1
-)  # that something urgent waits before a slice of less gives way, and between two looks for it
+# That something urgent waits before a slice of less gives way, and between two looks for it.
+_WAY = dt.timedelta(seconds=1)
+_BATCH_QUIET = dt.timedelta(minutes=10)  # without a new part, after which a batch's maker is taken for dead
 WORKER_LOST = "worker_lost"
 
 Run = Callable[[Sequence[Item], Lease], None]
@@ -168,22 +169,21 @@ class JobRunner:
         with self._database.write() as work:
             items = work.jobs.of_other_owners(self._owner, limit=_SWEEP_ITEMS * 100)
             self._put_back(work, items)
-            unsealed = work.jobs.unsealed(created_before=self._clock.now())
-            for job_id in unsealed:
-                work.jobs.seal(job_id)
-            work.jobs.settle(unsealed, self._clock.now())
+            self._seal(work, quiet_since=None)  # whoever made them is dead
             work.commit()
         return len(items)
 
     def sweep(self) -> int:
-        """Put back items whose lease has run out; gives how many there were."""
+        """Put back items whose lease has run out, and close batches that nobody fills; gives how many items there were."""
+        now = self._clock.now()
         with self._database.read() as work:
-            waiting = work.jobs.expired(self._clock.now(), limit=1)
+            waiting = work.jobs.expired(now, limit=1) or work.jobs.unsealed(quiet_since=now - _BATCH_QUIET)
         if not waiting:
             return 0
         with self._database.write() as work:
-            items = work.jobs.expired(self._clock.now(), limit=_SWEEP_ITEMS)
+            items = work.jobs.expired(now, limit=_SWEEP_ITEMS)
             self._put_back(work, items)
+            self._seal(work, quiet_since=now - _BATCH_QUIET)
             work.commit()
         return len(items)
 
@@ -206,7 +206,8 @@ class JobRunner:
         except StoppingError:
             self._give_back(items)
         except TransientError as error:
-            self._try_again(items, Failure(code=error.code, message=error.message, retryable=True))
+            failure = Failure(code=error.code, message=error.message, retryable=True)
+            self._try_again(items, failure, down=isinstance(error, PartDownError))
         except Exception as error:  # noqa: BLE001 - whatever it is, the items must end; it is recorded with its trace
             self._unexpected(error, items)
             self._after_unexpected(items, kinds, error)
@@ -231,21 +232,28 @@ class JobRunner:
         )
         self._try_again(items, failure)
 
-    def _try_again(self, items: Sequence[Item], failure: Failure) -> None:
-        """Postpone items that a passing error hit, or end them where their tries are used up."""
+    def _try_again(self, items: Sequence[Item], failure: Failure, *, down: bool = False) -> None:
+        """Postpone items that a passing error hit, or end them where their tries are used up.
+
+        A part that is `down` is no item's fault and takes none of its tries, for as long as an outage may last.
+        """
         now = self._clock.now()
         with self._database.write() as work:
             work.documents.hold(item.document_id for item in items)
             held = work.jobs.held({item.id: item.lease_token for item in items})
             spent: list[Item] = []
             for item in items:
-                failures = item.failures + 1
                 if item.id not in held:
                     continue
-                if self._policy.exhausted(failures):
-                    spent.append(item)
-                    continue
-                pause = self._policy.delay_seconds(failures, rng=self._rng)
+                if down and self._policy.bears((now - made_at(item.id)).total_seconds()):
+                    failures = item.failures
+                    pause = self._policy.outage_pause_seconds * (0.5 + self._rng.random() / 2)
+                else:
+                    failures = item.failures + 1
+                    if self._policy.exhausted(failures):
+                        spent.append(item)
+                        continue
+                    pause = self._policy.delay_seconds(failures, rng=self._rng)
                 work.jobs.postpone(
                     item.id,
                     item.lease_token,
@@ -263,6 +271,14 @@ class JobRunner:
             for item in items:
                 work.jobs.postpone(item.id, item.lease_token, failure=None, failures=item.failures, next_run_at=now)
             work.commit()
+
+    def _seal(self, work: WriteWork, *, quiet_since: dt.datetime | None) -> None:
+        """Let jobs end whose maker died before it could say that they have all their items."""
+        now = self._clock.now()
+        unsealed = work.jobs.unsealed(quiet_since=quiet_since)
+        for job_id in unsealed:
+            work.jobs.seal(job_id)
+        work.jobs.settle(unsealed, now)
 
     def _put_back(self, work: WriteWork, items: Sequence[Item]) -> None:
         """Let items of lost workers wait again; quarantine those that were lost too often without getting anywhere.

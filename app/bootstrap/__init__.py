@@ -67,6 +67,7 @@ __all__ = ["ADMIN_KEY_FILE", "DEFAULT_COLLECTION", "Services", "SystemClock", "b
 DEFAULT_COLLECTION = "default"
 _SWEEP_SECONDS = 5.0
 _HOUSEKEEPING_SECONDS = 600.0
+_LONGEST_UPLOAD = dt.timedelta(hours=1)  # from the file's id to its rows, in another process
 _PRUNE_JOBS = 1000
 _PRUNE_ANSWERS = 5000
 _log = structlog.get_logger("footnote")
@@ -198,7 +199,7 @@ def _joined(
     doctor = Doctor(database=database, vectors=vectors, files=files, clock=clock, read=pipeline.read)
     started_at = clock.now()
     lanes = _lanes(settings)
-    rounds = _rounds(settings, runner, purge, doctor, database, clock, started_at)
+    rounds = _rounds(settings, runner, purge, doctor, database, clock, started_at if parts.alone else None)
     queue = parts.queue_of(runner, lanes, rounds)
     room = QueueRoom(database=database, clock=clock, limit=settings.max_queued_items)
     search = Search(
@@ -346,7 +347,7 @@ def _rounds(
     doctor: Doctor,
     database: SqlDatabase,
     clock: Clock,
-    started_at: dt.datetime,
+    alone_since: dt.datetime | None,
 ) -> list[Round]:
     def look() -> None:
         """Look at everything, once in so many hours, whichever process and start it is."""
@@ -368,7 +369,7 @@ def _rounds(
             work.answers.prune(created_before=now - kept, limit=_PRUNE_ANSWERS)
             work.commit()
         purge.sweep_indexes()
-        purge.sweep_orphans(started_at=started_at)
+        purge.sweep_orphans(made_before=alone_since or now - _LONGEST_UPLOAD)
 
     return [
         Round(name="heartbeat", every_seconds=settings.lease_seconds / 3, call=runner.heartbeat),

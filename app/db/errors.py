@@ -16,6 +16,7 @@ from app.domain.errors import (
     ConflictError,
     FootnoteError,
     OverloadedError,
+    PartDownError,
     StorageFullError,
     TransientError,
 )
@@ -52,7 +53,7 @@ def translate(context: ExceptionContext) -> FootnoteError | None:
     if isinstance(state, str):
         return _of_sqlstate(state)
     if context.is_disconnect or isinstance(context.sqlalchemy_exception, sa.exc.OperationalError):
-        return TransientError("the database can't be reached")
+        return PartDownError("the database can't be reached")
     return None
 
 
@@ -102,6 +103,10 @@ def _busy(database: str) -> FootnoteError:
     return TransientError(f"{database} is busy or can't be reached")
 
 
+def _down(database: str) -> FootnoteError:
+    return PartDownError(f"{database} can't be reached")
+
+
 def _full(database: str) -> FootnoteError:
     return StorageFullError(f"the disk that holds {database} is full")
 
@@ -146,9 +151,12 @@ _BY_SQLSTATE: Mapping[str, _Make] = {
     "25006": _read_only,
     "53100": _full,
     "53300": _crowded,
-    "08": _busy,  # connection
+    "08": _down,  # connection
     "40": _busy,  # serialization, deadlock
     "53": _busy,  # resources
     "55": _busy,  # a lock that was not given
-    "57": _busy,  # cancelled, shut down
+    "57": _busy,  # cancelled
+    "57P01": _down,  # shut down
+    "57P02": _down,  # crashed
+    "57P03": _down,  # starting
 }

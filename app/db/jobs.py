@@ -27,6 +27,7 @@ from app.db.repository import Repository, Row, batches
 from app.db.tables import deletion, document, item, version
 from app.db.tables import job as table
 from app.domain.access import Principal
+from app.domain.ids import first_at
 from app.domain.jobs import Failure, Item, Job, JobKind, JobState, Stage
 from app.domain.repositories import LeaseProgress, Outcome
 
@@ -56,14 +57,21 @@ class SqlJobs(Repository):
         """No more items will come."""
         self.connection.execute(table.update().where(table.c.id == job_id).values(sealed=True))
 
-    def unsealed(self, *, created_before: dt.datetime) -> list[uuid.UUID]:
-        """Jobs whose maker seems to have died before sealing them."""
-        query = (
-            sa.select(table.c.id)
-            .where(table.c.sealed == sa.false(), table.c.created_at < created_before)
-            .order_by(table.c.id)
-        )
-        return list(self.connection.execute(query).scalars())
+    def unsealed(self, *, quiet_since: dt.datetime | None) -> list[uuid.UUID]:
+        """Jobs that their maker did not seal, and that got no item since."""
+        query = sa.select(table.c.id).where(table.c.sealed == sa.false()).order_by(table.c.id)
+        if quiet_since is None:
+            return list(self.connection.execute(query).scalars())
+        newer = sa.exists().where(item.c.job_id == table.c.id, item.c.id >= first_at(quiet_since))
+        query = query.where(table.c.created_at < quiet_since)
+        quiet = list(
+            self.connection.execute(self.locked(query, table)).scalars()
+        )  # first: who adds items holds the job
+        return [each for some in batches(quiet) for each in self._without(some, newer)]
+
+    def _without(self, job_ids: Sequence[uuid.UUID], newer: sa.ColumnElement[bool]) -> Sequence[uuid.UUID]:
+        query = sa.select(table.c.id).where(table.c.id.in_(job_ids), ~newer).order_by(table.c.id)
+        return self.connection.execute(query).scalars().all()
 
     def get(self, workspace_id: uuid.UUID, job_id: uuid.UUID) -> Job | None:
         """One by id."""

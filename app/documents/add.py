@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from app.documents import enqueue, uploads
 from app.documents.plan import Outcome, Plan, Plans, Request
@@ -16,7 +16,14 @@ from app.documents.room import QueueRoom
 from app.documents.uploads import Staged, Upload
 from app.domain.access import Principal, Role, meet
 from app.domain.documents import Collection, Document, Version
-from app.domain.errors import EmptyFileError, FootnoteError, ForbiddenError, NotFoundError
+from app.domain.errors import (
+    ConflictError,
+    EmptyFileError,
+    FootnoteError,
+    ForbiddenError,
+    NotFoundError,
+    TransientError,
+)
 from app.domain.ids import new_id
 from app.domain.jobs import Job, JobKind
 from app.domain.ports import Clock, FileStore, JobQueue
@@ -131,23 +138,28 @@ class AddDocuments:
             plan = Plans(work, principal, collection, [request]).of(request)
         if plan.outcome is Outcome.UNCHANGED:
             return Accepted(outcome=plan.outcome, document=plan.document, version=plan.version, job=None)
-        kept = False
+        stored = kept = False
         try:
-            if stored := plan.outcome is Outcome.ACCEPTED:
+            if plan.outcome is Outcome.ACCEPTED:
                 self.room.require(principal.workspace_id)
                 self.files.put(request.original_key, staged.path)
+                stored = True
             with self.database.write() as work:
                 collection = collection_named(work, principal, collection_name)
                 plan = Plans(work, principal, collection, [request]).of(request)
                 if plan.outcome is Outcome.ACCEPTED and not stored:  # another client changed the document just now
                     self.files.put(request.original_key, staged.path)
+                    stored = True
                 job = self._apply(work, plan, principal=principal, request_id=request_id, priority=priority)
+                kept = (
+                    plan.outcome is Outcome.ACCEPTED
+                )  # from here on: a commit whose answer is lost may have been made
                 work.commit()
-                if kept := plan.outcome is Outcome.ACCEPTED:
+                if kept:
                     self.room.took(principal.workspace_id, 1)
         finally:
-            if not kept:
-                self.files.delete([request.original_key])
+            if stored and not kept:
+                self._discard([request.original_key])
         if plan.outcome is Outcome.UPDATED:
             self.refresh.at_once([plan.document])
         self.queue.nudge()
@@ -192,14 +204,18 @@ class AddDocuments:
                 rejected.append(Rejected(line=line.number, code=error.code, message=error.message))
         contents = self._contents(principal, collection_name, requests)
         self.files.write_many(contents)
-        kept: set[str] = set()
+        written, kept = set(contents), set[str]()
         room = self.room.left(principal.workspace_id)
         try:
             with self.database.write() as work:
                 collection = collection_named(work, principal, collection_name)
                 job = work.jobs.get(principal.workspace_id, job_id) if job_id else None
+                if job is not None and job.state.final:
+                    raise ConflictError(
+                        "this batch was taken for abandoned; send the rest as another", code="batch_closed"
+                    )
                 part = self._write(work, principal, collection, requests, job=job, room=room, request_id=request_id)
-                missing = part.kept - contents.keys()  # of documents that another client changed just now
+                missing = part.kept - written  # of documents that another client changed just now
                 self.files.write_many(
                     {
                         request.original_key: line.content
@@ -207,11 +223,12 @@ class AddDocuments:
                         if request.original_key in missing
                     }
                 )
+                written |= missing
+                kept = part.kept  # from here on: a commit whose answer is lost may have been made
                 work.commit()
-                kept = part.kept
                 self.room.took(principal.workspace_id, part.outcomes[Outcome.ACCEPTED])
         finally:
-            self.files.delete({request.original_key for _, request in requests} - kept)
+            self._discard(written - kept)
         self.refresh.at_once(part.updated)
         self.queue.nudge()
         rejected = sorted([*rejected, *part.rejected], key=lambda each: each.line)
@@ -270,6 +287,11 @@ class AddDocuments:
             for plan, ordinal in fresh
         ]
         work.jobs.add_items(items, priority=enqueue.PRIORITY_BULK)
+
+    def _discard(self, keys: Iterable[str]) -> None:
+        """Remove what no row names; where that can't be done now, the sweep of orphans does it."""
+        with contextlib.suppress(TransientError):
+            self.files.delete(keys)
 
     def _contents(
         self, principal: Principal, collection_name: str, requests: Sequence[tuple[Line, Request]]

@@ -215,15 +215,15 @@ class Purge:
                 work.versions.remove(version.id)
             work.commit()
 
-    def sweep_orphans(self, *, started_at: dt.datetime) -> int:
+    def sweep_orphans(self, *, made_before: dt.datetime) -> int:
         """Remove files whose version has no row: uploads that were cut off before their rows were written.
 
-        Only files of versions made before `started_at` are looked at; an upload in progress is younger.
+        Only files of versions made before `made_before` are looked at; an upload in progress is younger.
         """
         orphans: list[str] = []
         for keys in _pages(self.files.keys()):
             by_id = {key: _version_id(key) for key in keys}
-            ids = [each for each in by_id.values() if each is not None and made_at(each) < started_at]
+            ids = [each for each in by_id.values() if each is not None and made_at(each) < made_before]
             with self.database.read() as work:
                 known = work.versions.many(ids)
             wanted = set(ids) - set(known)

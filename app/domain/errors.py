@@ -14,6 +14,7 @@ FootnoteError                       code, message for a person, retryable
 │   ├── FolderInUseError  FolderNewerError
 ├── LeaseLostError                  another worker holds the item now; stop writing
 └── TransientError                  may go away by itself: the only kind that is retried; 503
+    ├── PartDownError               a part of the installation does not answer; no fault of what was asked of it
     ├── OverloadedError             a full pool; carries retry_after_seconds
     │   ├── QueueFullError          a workspace has as much queued as it may: 429
     │   └── RateLimitedError        a key makes more requests than it may: 429
@@ -157,6 +158,10 @@ class TransientError(FootnoteError):
 
     code = "unavailable"
     retryable = True
+
+
+class PartDownError(TransientError):
+    """The database, the index or the file store does not answer, whatever it is asked."""
 
 
 class OverloadedError(TransientError):

@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _lock = threading.Lock()
 _last = [0]  # the newest 60-bit (milliseconds << 12 | counter) given out by this process
 
@@ -22,6 +23,11 @@ def new_id() -> uuid.UUID:
         _last[0] = stamp
     value = (stamp >> 12) << 80 | 0x7 << 76 | (stamp & 0xFFF) << 64 | 0b10 << 62 | secrets.randbits(62)
     return uuid.UUID(int=value)
+
+
+def first_at(moment: dt.datetime) -> uuid.UUID:
+    """Below every id that is made from that moment on, and above all that were made before."""
+    return uuid.UUID(int=((moment - _EPOCH) // dt.timedelta(milliseconds=1)) << 80)
 
 
 def made_at(some_id: uuid.UUID) -> dt.datetime:

@@ -444,8 +444,8 @@ class Jobs(Protocol):
         """No more items will come."""
         ...
 
-    def unsealed(self, *, created_before: dt.datetime) -> list[uuid.UUID]:
-        """Jobs whose maker seems to have died before sealing them."""
+    def unsealed(self, *, quiet_since: dt.datetime | None) -> list[uuid.UUID]:
+        """Jobs that their maker did not seal, and that got no item since (None: all); in a writing unit they get none until it ends."""
         ...
 
     def get(self, workspace_id: uuid.UUID, job_id: uuid.UUID) -> Job | None:

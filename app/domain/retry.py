@@ -13,10 +13,16 @@ class RetryPolicy:
     attempts: int = 4  # tries in all
     base_seconds: float = 1.0
     cap_seconds: float = 60.0
+    outage_seconds: float = 86_400.0  # of an item's life in which parts that are down count nothing; then they do
+    outage_pause_seconds: float = 5.0  # between two looks at a part that is down: a job goes on soon after it is back
 
     def exhausted(self, failures: int) -> bool:
         """Whether that many failures are enough."""
         return failures >= self.attempts
+
+    def bears(self, age_seconds: float) -> bool:
+        """Whether something that old still waits for a part that is down."""
+        return age_seconds < self.outage_seconds
 
     def delay_seconds(self, failures: int, *, rng: random.Random) -> float:
         """The pause before the next try after `failures` (>= 1) failures, in (0, cap_seconds].

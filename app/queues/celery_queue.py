@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import celery
@@ -10,6 +11,8 @@ import kombu.exceptions
 
 WORK = "footnote.work"  # the task that claims and runs slices of one lane
 _PING_SECONDS = 3.0
+_SILENT_SECONDS = 3.0  # without nudges after one that failed: no request waits for a broker that is down
+_RECONNECT = {"max_retries": 1, "interval_start": 0.05, "interval_step": 0.0, "interval_max": 0.05}  # while sending
 
 
 class CeleryQueue:
@@ -19,15 +22,19 @@ class CeleryQueue:
         """Take the application, and the names of the lanes, each of which has a queue of its name."""
         self._app = app
         self._lanes = lanes
+        self._silent_until = 0.0  # on the monotonic clock
 
     def nudge(self) -> None:
         """Send a message to every lane; a broker that is down costs nothing but time until the next round."""
+        if time.monotonic() < self._silent_until:
+            return
         for lane in self._lanes:
             try:
                 self._app.send_task(
                     WORK, args=(lane,), queue=queue_of(self._app, lane), ignore_result=True, retry=False
                 )
             except (kombu.exceptions.OperationalError, OSError):
+                self._silent_until = time.monotonic() + _SILENT_SECONDS
                 return  # the database is the outbox
 
     def start(self) -> None:
@@ -77,10 +84,11 @@ def make_app(*, broker_url: str, name: str, lanes: Sequence[str], lease_seconds:
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # a worker outlives every outage
         broker_connection_timeout=_PING_SECONDS,
-        broker_transport_options={"visibility_timeout": max(600, 4 * lease_seconds), "max_retries": 1}
+        broker_transport_options=_RECONNECT | {"visibility_timeout": max(600, 4 * lease_seconds)}
         if broker_url.startswith("redis")
-        else {},
+        else _RECONNECT,
         broker_pool_limit=10,
         result_backend=None,
         timezone="UTC",

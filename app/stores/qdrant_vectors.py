@@ -20,6 +20,7 @@ from app.domain.errors import (
     DocumentError,
     FingerprintMismatchError,
     FootnoteError,
+    PartDownError,
     StorageFullError,
     TransientError,
 )
@@ -37,7 +38,8 @@ DELETE_VERSIONS = 256  # of one request
 PAGE_POINTS = 2_000  # of one scroll
 TIE_SLACK = 16  # fetched beyond what was asked for, so that most ties at the cut need no second look
 _PAUSES = (0.1, 0.4)  # seconds before another try of what is transient
-_CONFLICT, _NOT_FOUND, _TOO_MANY = 409, 404, 429
+_CONFLICT, _NOT_FOUND = 409, 404
+_DOWN = frozenset({408, 429, 502, 503, 504})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -385,17 +387,23 @@ class QdrantVectorStore:
         return [Scored(chunk_id=chunk_id, score=min(high, max(low, -minus))) for minus, chunk_id in placed]
 
     def _call(self, work: Callable[[], T]) -> T:
-        """What `work` gives; tried again where the reason is transient. Every request here may be made twice."""
+        """What `work` gives; tried again where the reason is transient and was quick to show. Every request here may be made
+        twice.
+        """
         if self._closed:
             raise TransientError("the vector store is closed", code="index_unavailable")
         for pause in self._pauses:
             try:
                 return _ours(work)
-            except StorageFullError:
+            except (StorageFullError, _SlowError):
                 raise
             except TransientError:
                 time.sleep(pause)
         return _ours(work)
+
+
+class _SlowError(PartDownError):
+    """Nothing came in time; to ask again would be to wait as long again."""
 
 
 class _ExistsError(FootnoteError):
@@ -460,7 +468,9 @@ def _ours(work: Callable[[], T]) -> T:
     except UnexpectedResponse as error:
         raise _of_response(error) from error
     except (ResponseHandlingException, httpx.HTTPError, OSError) as error:
-        raise TransientError(f"the index does not answer: {error}"[:300], code="index_unavailable") from error
+        if isinstance(getattr(error, "source", error), httpx.TimeoutException):
+            raise _SlowError("the index does not answer in time", code="index_unavailable") from error
+        raise PartDownError(f"the index does not answer: {error}"[:300], code="index_unavailable") from error
 
 
 def _of_response(error: UnexpectedResponse) -> FootnoteError:
@@ -476,6 +486,7 @@ def _of_response(error: UnexpectedResponse) -> FootnoteError:
         return StorageFullError(f"no room left on the index: {said}")
     if "dimension" in said.lower():
         return FingerprintMismatchError(f"the index was built for vectors of another length: {said}")
-    if status >= 500 or status in (_TOO_MANY, _NOT_FOUND, 408):  # noqa: PLR2004 - a class of HTTP statuses
-        return TransientError(f"the index answered {status}: {said}", code="index_unavailable")
+    if status >= 500 or status in (*_DOWN, _NOT_FOUND):  # noqa: PLR2004 - a class of HTTP statuses
+        make = PartDownError if status in _DOWN else TransientError
+        return make(f"the index answered {status}: {said}", code="index_unavailable")
     return ConfigurationError(f"the index refuses a request of ours ({status}): {said}", code="index_refuses")

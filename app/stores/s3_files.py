@@ -16,7 +16,14 @@ from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.domain.errors import ConfigurationError, FootnoteError, NotFoundError, StorageFullError, TransientError
+from app.domain.errors import (
+    ConfigurationError,
+    FootnoteError,
+    NotFoundError,
+    PartDownError,
+    StorageFullError,
+    TransientError,
+)
 from app.stores import file_keys
 
 _CONNECT_SECONDS = 5.0
@@ -29,6 +36,7 @@ _DELETE_KEYS = 1_000  # of one request, the most that S3 takes
 _ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
 _NO_BUCKET = frozenset({"NoSuchBucket", "404", "NotFound"})
 _REFUSED = frozenset({"AccessDenied", "403", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "401"})
+_DOWN = frozenset({408, 429, 502, 503, 504})  # HTTP statuses
 _FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "EntityTooLarge", "507", "InsufficientStorage"})
 
 
@@ -182,7 +190,7 @@ class S3FileStore:
 def _our_error(error: ClientError | BotoCoreError | S3UploadFailedError, what: str) -> FootnoteError:
     cause = error.__cause__ or error.__context__ if isinstance(error, S3UploadFailedError) else error
     if not isinstance(cause, ClientError):
-        return TransientError(f"the file store does not answer for {what}: {error}"[:300], code="files_unavailable")
+        return PartDownError(f"the file store does not answer for {what}: {error}"[:300], code="files_unavailable")
     code = str(cause.response["Error"].get("Code"))
     if code in _ABSENT:
         return NotFoundError(f"the store holds nothing at {what}")
@@ -190,4 +198,5 @@ def _our_error(error: ClientError | BotoCoreError | S3UploadFailedError, what: s
         return ConfigurationError(f"the file store refuses our key for {what}: {code}", code="files_refuse_key")
     if code in _FULL:
         return StorageFullError(f"no room left on the file store for {what}: {code}")
-    return TransientError(f"the file store answered {code} for {what}", code="files_unavailable")
+    make = PartDownError if cause.response["ResponseMetadata"].get("HTTPStatusCode") in _DOWN else TransientError
+    return make(f"the file store answered {code} for {what}", code="files_unavailable")

@@ -34,7 +34,7 @@ from app.domain.documents import (
 )
 from app.domain.errors import ConflictError, FolderNewerError, NotFoundError
 from app.domain.filters import Comparison, Filter, Group, Membership, Scalar, matches
-from app.domain.ids import new_id
+from app.domain.ids import made_at, new_id
 from app.domain.jobs import Failure, Item, Job, JobKind, JobState, Stage, Warning_
 from app.domain.repositories import Database, LeaseProgress, Outcome
 from tests.contract import filter_cases
@@ -1352,8 +1352,10 @@ def test_a_job_that_may_still_get_items_goes_on(database: SqlDatabase, place: Pl
     assert end(database, claim(database), JobState.COMPLETED) == []
 
     with database.write() as work:
-        assert work.jobs.unsealed(created_before=NOW) == []
-        assert work.jobs.unsealed(created_before=LATER) == [job.id]
+        assert work.jobs.unsealed(quiet_since=NOW) == [], "it was made just now"
+        newest = made_at(max(each.id for each in work.jobs.items(job.id, state=None, after_ordinal=None, limit=9)))
+        assert work.jobs.unsealed(quiet_since=newest) == [], "it got an item just now"
+        assert work.jobs.unsealed(quiet_since=newest + dt.timedelta(seconds=1)) == [job.id]
         work.jobs.add_items([an_item(job, 1)], priority=0)
         work.jobs.seal(job.id)
         assert work.jobs.settle([job.id], NOW) == []

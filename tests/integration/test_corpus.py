@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import hashlib
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,12 +16,13 @@ import pytest
 from app.documents.add import Line
 from app.documents.catalogue import Change
 from app.documents.plan import Outcome
-from app.documents.uploads import Upload
+from app.documents.uploads import Staged, Upload
 from app.domain.access import Role
 from app.domain.documents import VersionState
-from app.domain.errors import ConflictError, ForbiddenError, NotFoundError, UnsupportedFormatError
+from app.domain.errors import ConflictError, ForbiddenError, NotFoundError, PartDownError, UnsupportedFormatError
 from app.domain.filters import Comparison, Scalar
 from app.domain.jobs import JobState
+from app.domain.repositories import Database
 from tests.services.running import embedded_alone
 
 Corpus = Any  # of conftest.py, which importlib mode does not let tests import
@@ -288,6 +293,53 @@ def test_an_unsealed_batch_does_not_end(corpus: Corpus) -> None:
         time.sleep(0.02)
     assert corpus.services.jobs.get(corpus.admin, part.job_id)[0].state is JobState.RUNNING
     assert corpus.ended(corpus.services.add.seal(corpus.admin, part.job_id)).state is JobState.COMPLETED
+
+
+def test_nothing_is_added_to_a_batch_that_was_closed_meanwhile(corpus: Corpus) -> None:
+    upload = Upload(external_id="1", title=None, metadata=None, readers=None, filename="line.txt", media_type=None)
+    lines = [Line(number=1, upload=upload, content=b"one shrew")]
+    part = corpus.services.add.add_part(corpus.admin, corpus.collection, lines)
+    assert part.job_id is not None
+    corpus.ended(corpus.services.add.seal(corpus.admin, part.job_id))
+    more = [dataclasses.replace(lines[0], upload=dataclasses.replace(upload, external_id="2"))]
+    with pytest.raises(ConflictError) as raised:
+        corpus.services.add.add_part(corpus.admin, corpus.collection, more, job_id=part.job_id)
+    assert raised.value.code == "batch_closed"
+
+
+class LosesAnswers:
+    """A database whose connection breaks when it has committed, before it can say so."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def read(self) -> Any:
+        return self.database.read()
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Any]:
+        with self.database.write() as work:
+            yield work
+            raise PartDownError("the database can't be reached")
+
+
+def test_an_upload_whose_commit_is_not_answered_keeps_its_file(corpus: Corpus) -> None:
+    add = dataclasses.replace(corpus.services.add, database=LosesAnswers(corpus.services.database))
+    path = corpus.services.stage()
+    path.write_bytes(b"a mole in a hole")
+    staged = Staged(path=path, sha256=hashlib.sha256(b"a mole in a hole").hexdigest(), size_bytes=16)
+    upload = Upload(external_id="m", title=None, metadata=None, readers=None, filename="m.txt", media_type=None)
+    with pytest.raises(PartDownError):
+        add.add(corpus.admin, corpus.collection, upload, staged)
+    line = dataclasses.replace(upload, external_id="n")
+    with pytest.raises(PartDownError):
+        add.add_part(corpus.admin, corpus.collection, [Line(number=1, upload=line, content=b"a mole in a wall")])
+
+    for words in ("hole", "wall"):
+        deadline = time.monotonic() + 30
+        while not corpus.texts(words) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert corpus.texts(words)
 
 
 def test_a_failed_job_is_tried_again_as_a_new_job(corpus: Corpus) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import time
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,9 @@ import httpx
 import pytest
 
 from app.bootstrap import build
+from app.domain.documents import original_key
 from app.domain.errors import ConfigurationError
+from app.domain.ids import new_id
 from app.settings import Settings
 from tests.services import running
 from tests.services.running import Stack, call
@@ -98,6 +101,22 @@ def _batch(url: str, key: str, lines: list[str]) -> None:
         trust_env=False,
     )  # fmt: skip
     assert reply.status_code == 202, reply.text
+
+
+def test_a_worker_that_has_just_started_takes_no_upload_in_progress_for_an_orphan(installed: Stack) -> None:
+    under_way, cut_off = new_id(), uuid.UUID(int=new_id().int - (2 * 3_600_000 << 80))  # made two hours ago
+    keys = [original_key(each) for each in (under_way, cut_off)]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in installed.environment.items():
+            patch.setenv(name, value)
+        services = build(Settings())
+    try:
+        services.files.write_many(dict.fromkeys(keys, b"x"))
+        next(each for each in services.rounds if each.name == "housekeeping").call()
+        assert [key for key in keys if key in set(services.files.keys())] == keys[:1]
+        services.files.delete(keys)
+    finally:
+        services.stop()
 
 
 def test_every_process_stops_within_ten_seconds(installed: Stack) -> None:

@@ -14,7 +14,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -33,9 +33,15 @@ _BROKERS = {"rabbitmq": ("FOOTNOTE_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1
 embedded_alone = pytest.mark.skipif(bool(os.environ.get("FOOTNOTE_TEST_MODE")), reason="of the embedded mode alone")
 
 
+def missing(why: str) -> NoReturn:
+    """Skip, or fail in CI, where a server of the machine is missing."""
+    if os.environ.get("FOOTNOTE_REQUIRE_SERVICES") == "1":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
 def require(*, broker: str) -> None:
     """Skip, or fail in CI, where a server of the machine is missing."""
-    missing = pytest.fail if os.environ.get("FOOTNOTE_REQUIRE_SERVICES") == "1" else pytest.skip
     if not os.environ.get("FOOTNOTE_TEST_POSTGRES_URL"):
         missing("FOOTNOTE_TEST_POSTGRES_URL names no server")
     variable, _, port = _BROKERS[broker]
@@ -44,6 +50,12 @@ def require(*, broker: str) -> None:
             socket.create_connection(("127.0.0.1", port), timeout=2).close()
         except OSError:
             missing(f"no {broker} on this machine, and {variable} names none")
+
+
+def broker_url(broker: str) -> str:
+    """Of the machine's broker."""
+    variable, default, _ = _BROKERS[broker]
+    return os.environ.get(variable, default)
 
 
 def procfile(name: str, *, port: int | None = None) -> list[str]:
@@ -114,6 +126,12 @@ class Stack:
         process.send_signal(signal.SIGTERM)
         return process.wait(30)
 
+    def migrate(self) -> None:
+        """The database's first form, and the admin's key."""
+        done = self.run(*procfile("migrate")[2:], "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["admin_key"]
+
     @property
     def key(self) -> str:
         """The admin's."""
@@ -128,23 +146,27 @@ class Stack:
 @contextlib.contextmanager
 def stack(folder: pathlib.Path, *, broker: str, **settings: str) -> Iterator[Stack]:
     """An empty database, index, bucket and broker, migrated; no process of ours runs yet."""
-    with _database() as postgres, _installed(folder, postgres, broker, settings) as made:
-        done = made.run(*procfile("migrate")[2:], "--json")
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["admin_key"]
+    with _database() as postgres, _installed(folder, postgres, broker_url(broker), settings) as made:
+        made.migrate()
+        yield made
+
+
+@contextlib.contextmanager
+def stack_on(folder: pathlib.Path, *, postgres: str, broker: str, **settings: str) -> Iterator[Stack]:
+    """The same on a database and a broker that are given by their addresses."""
+    with _installed(folder, postgres, broker, settings) as made:
         yield made
 
 
 @contextlib.contextmanager
 def bare(folder: pathlib.Path, *, broker: str) -> Iterator[Stack]:
     """The same, not migrated."""
-    with _database() as postgres, _installed(folder, postgres, broker, {}) as made:
+    with _database() as postgres, _installed(folder, postgres, broker_url(broker), {}) as made:
         yield made
 
 
 @contextlib.contextmanager
 def _installed(folder: pathlib.Path, postgres: str, broker: str, settings: dict[str, str]) -> Iterator[Stack]:
-    variable, default, _ = _BROKERS[broker]
     made = Stack(folder, {})
     made.environment = dict(os.environ)
     qdrant, s3 = free_port(), free_port()
@@ -156,7 +178,7 @@ def _installed(folder: pathlib.Path, postgres: str, broker: str, settings: dict[
         "FOOTNOTE_DATABASE_URL": postgres,
         "FOOTNOTE_QDRANT_URL": f"http://127.0.0.1:{qdrant}",
         "FOOTNOTE_QDRANT_EXACT": "true",
-        "FOOTNOTE_BROKER_URL": os.environ.get(variable, default),
+        "FOOTNOTE_BROKER_URL": broker,
         "FOOTNOTE_QUEUE_PREFIX": f"test-{uuid.uuid4().hex[:8]}",
         "FOOTNOTE_S3_BUCKET": "footnote",
         "FOOTNOTE_S3_ENDPOINT": f"http://127.0.0.1:{s3}",

@@ -33,6 +33,7 @@ EXPECTED = {
     errors.FolderNewerError: (503, "folder_newer"),
     errors.LeaseLostError: (409, "lease_lost"),
     errors.TransientError: (503, "unavailable"),
+    errors.PartDownError: (503, "unavailable"),
     errors.OverloadedError: (503, "overloaded"),
     errors.QueueFullError: (429, "queue_full"),
     errors.RateLimitedError: (429, "rate_limited"),

@@ -6,7 +6,14 @@ import sqlite3
 import pytest
 
 from app.db.errors import MissingParentError, TakenError, _of_sqlite, _of_sqlstate
-from app.domain.errors import ConfigurationError, FootnoteError, OverloadedError, StorageFullError, TransientError
+from app.domain.errors import (
+    ConfigurationError,
+    FootnoteError,
+    OverloadedError,
+    PartDownError,
+    StorageFullError,
+    TransientError,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +26,8 @@ from app.domain.errors import ConfigurationError, FootnoteError, OverloadedError
         ("53300", OverloadedError),
         ("40001", TransientError),
         ("40P01", TransientError),
-        ("57P01", TransientError),
+        ("57014", TransientError),
+        ("57P01", PartDownError),
         ("42P01", type(None)),
     ],
 )

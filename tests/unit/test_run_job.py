@@ -13,9 +13,9 @@ import pytest
 from app.db.unit_of_work import SqlDatabase
 from app.documents import enqueue
 from app.domain.access import Workspace
-from app.domain.errors import TransientError
+from app.domain.errors import PartDownError, TransientError
 from app.domain.events import Silent
-from app.domain.ids import new_id
+from app.domain.ids import made_at, new_id
 from app.domain.jobs import Item, Job, JobKind, JobState, Stage
 from app.domain.leases import Lease, StoppingError
 from app.domain.repositories import LeaseProgress, Outcome
@@ -68,7 +68,7 @@ class Bench:
             rng=random.Random(1),
         )
 
-    def job(self, items: int = 1, *, priority: int = 0) -> Job:
+    def job(self, items: int = 1, *, priority: int = 0, sealed: bool = True) -> Job:
         now = self.clock.now()
         job = enqueue.new_job(
             JobKind.REFRESH,
@@ -79,7 +79,7 @@ class Bench:
             request_id=None,
         )
         with self.database.write() as work:
-            work.jobs.add(job)
+            work.jobs.add(job, sealed=sealed)
             rows = [enqueue.new_item(job, ordinal=n, document_id=None, version_id=None, now=now) for n in range(items)]
             work.jobs.add_items(rows, priority=priority)
             work.commit()
@@ -143,6 +143,43 @@ def test_a_passing_error_is_tried_again_later_and_not_for_ever(bench: Bench) -> 
     assert (ended.error.code, ended.error.retryable) == ("unavailable", True)
     bench.clock.move(1000)
     assert not runner.run_slice(KINDS)
+
+
+def test_a_part_that_is_down_takes_no_tries_however_long_that_lasts_and_then_it_does(bench: Bench) -> None:
+    job = bench.job(items=3)
+    bench.clock.time = made_at(bench.items(job)[0].id)
+
+    def fail(_items: Sequence[Item], _lease: Lease) -> None:
+        raise PartDownError("the index is away")
+
+    runner = bench.runner(fail)
+    for _ in range(ATTEMPTS * 3):
+        assert runner.run_slice(KINDS)
+        assert not runner.run_slice(KINDS), "it must wait a little"
+        bench.clock.move(600)
+    assert [item.failures for item in bench.items(job)] == [0, 0, 0]
+    assert bench.items(job)[0].error is not None, "who looks is told what is down"
+
+    bench.clock.move(RetryPolicy().outage_seconds)
+    for _ in range(ATTEMPTS):
+        assert runner.run_slice(KINDS)
+        bench.clock.move(11)
+    assert bench.state(job).state is JobState.FAILED
+
+
+def test_a_job_whose_maker_died_before_it_was_sealed_ends_after_a_while(bench: Bench) -> None:
+    job = bench.job(items=2, sealed=False)
+    bench.clock.time = made_at(bench.items(job)[1].id)
+    runner = bench.runner(lambda items, _lease: bench.finish(items))
+    assert runner.run_slice(KINDS)
+
+    bench.clock.move(60)
+    runner.sweep()
+    assert not bench.state(job).state.final, "its maker may still be at it"
+
+    bench.clock.move(600)
+    runner.sweep()
+    assert bench.state(job).state is JobState.COMPLETED
 
 
 def test_of_a_slice_with_a_bug_only_the_guilty_item_suffers(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import itertools
 import json
 import signal
 import sys
@@ -12,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 import structlog
 from starlette.testclient import TestClient
@@ -164,9 +166,38 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         yield from _api(services)
 
 
+class InTurns(TestClient):
+    """In production mode every second request goes to another API process: what one has done, the other must know."""
+
+    other: str | None = None  # its address
+    here = False  # whether all requests go to this process, for tests that look into it
+    turns = itertools.count()
+
+    def request(self, method: str, url: Any, **parts: Any) -> Any:
+        """As the base class's."""
+        if self.other is None or self.here or str(url).startswith(_OF_ONE_PROCESS) or next(self.turns) % 2:
+            return super().request(method, url, **parts)
+        with httpx.Client(base_url=self.other, trust_env=False, timeout=90) as client:
+            given = {name: value for name, value in parts.items() if type(value).__name__ != "UseClientDefault"}
+            return client.request(method, url, **given)
+
+
+_OF_ONE_PROCESS = ("/metrics", "/docs", "/health")  # of the process that is asked
+
+
 def _api(services: Services) -> Iterator[Api]:
-    with TestClient(create_app(services=services), base_url="http://localhost") as client:
+    with InTurns(create_app(services=services), base_url="http://localhost") as client:
+        client.other = running.other_apis.get(id(services))
         yield Api(client=client, services=services, secret=services.admin_key_path.read_text().strip())
+
+
+@pytest.fixture
+def this_process(api: Api) -> Iterator[None]:
+    """Every request goes to the process that the test looks into."""
+    assert isinstance(api.client, InTurns)
+    api.client.here = True
+    yield
+    api.client.here = False
 
 
 def problem(reply: Any, status: int, code: str) -> Json:

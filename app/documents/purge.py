@@ -97,7 +97,10 @@ class Purge:
             versions = work.versions.of_documents([document.id for document in documents])
         points, notes = self._remove_points(documents, versions)
         every = [version for each in versions.values() for version in each]
-        sizes = self.files.delete([key for each in every for key in (each.original_key, each.text_key)])
+        sizes = self.files.delete(
+            [key for each in every for key in (each.original_key, each.text_key)],
+            sizes={each.original_key: each.size_bytes for each in every},
+        )
         now = self.clock.now()
         ids = [document.id for document in documents]
         with self.database.write() as work:

@@ -57,8 +57,11 @@ class FileStore(Protocol):
         """A local path that holds the content while the context is open; not to be written to. Raises as `open`."""
         ...
 
-    def delete(self, keys: Iterable[str]) -> dict[str, int]:
-        """Remove contents; absent keys are passed over. Gives the bytes of those that were there, by key."""
+    def delete(self, keys: Iterable[str], *, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
+        """Remove contents; absent keys are passed over. Gives the bytes of those that were there, by key.
+
+        A store that would have to ask for each size takes `sizes` for what it is told of.
+        """
         ...
 
     def keys(self, prefix: str = "") -> Iterator[str]:

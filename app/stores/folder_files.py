@@ -127,11 +127,12 @@ class FolderFileStore:
             raise NotFoundError(f"the store holds nothing at {key}")
         yield path
 
-    def delete(self, keys: Iterable[str]) -> dict[str, int]:
+    def delete(self, keys: Iterable[str], *, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
         """Remove contents; absent keys are passed over. Gives the bytes of those that were there, by key.
 
         Folders stay: there are at most 256 of them a kind, and a writer may be about to use one.
         """
+        del sizes  # what is there is seen
         removed: dict[str, int] = {}
         touched: set[pathlib.Path] = set()
         for key in keys:

@@ -122,12 +122,22 @@ class S3FileStore:
                 self._client.download_file(self._bucket.name, target, str(path), Config=self._transfer)
             yield path
 
-    def delete(self, keys: Iterable[str]) -> dict[str, int]:
-        """Remove contents; absent keys are passed over. Gives the bytes of those that were there, by key."""
-        targets = list(dict.fromkeys(self._key(key) for key in keys))
+    def delete(self, keys: Iterable[str], *, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
+        """Remove contents; absent keys are passed over. Gives the bytes of those that were there, by key.
+
+        A request for each size that is not told, and one for up to 1,000 deletes.
+        """
+        wanted = list(dict.fromkeys(keys))
+        told = {self._key(key): size for key, size in (sizes or {}).items()}
+        targets = [self._key(key) for key in wanted]
+        asked = [target for target in targets if target not in told]
         with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
-            sizes = dict(zip(targets, pool.map(self._size, targets), strict=True))
-        there = [target for target, size in sizes.items() if size is not None]
+            told |= {
+                target: size
+                for target, size in zip(asked, pool.map(self._size, asked), strict=True)
+                if size is not None
+            }
+        there = [target for target in targets if target in told]
         for start in range(0, len(there), _DELETE_KEYS):
             some = [{"Key": target} for target in there[start : start + _DELETE_KEYS]]
             with self._our_errors("deleted contents"):
@@ -136,8 +146,7 @@ class S3FileStore:
                 raise TransientError(
                     f"{len(errors)} contents could not be deleted: {errors[0].get('Code')}", code="files_unavailable"
                 )
-        cut = len(self._bucket.prefix)
-        return {target[cut:]: size for target, size in sizes.items() if size is not None}
+        return {key: told[target] for key, target in zip(wanted, targets, strict=True) if target in told}
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Every key that begins so, in no stated order."""

@@ -19,6 +19,7 @@ def _routes(api: Any, *, some_id: str = "0199c0de-0000-7000-8000-000000000000") 
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Bearer fn_wrong", "fn_wrong"])
+@pytest.mark.usefixtures("this_process")
 def test_every_v1_route_refuses_strangers(api: Any, problem: Any, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
     routes = _routes(api)

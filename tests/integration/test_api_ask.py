@@ -144,6 +144,7 @@ def test_a_stream_tells_sources_then_sentences_then_the_answer(api: Any, place: 
     check(api, answer)
 
 
+@pytest.mark.usefixtures("this_process")
 def test_an_error_within_a_stream_is_an_event(api: Any, place: Json) -> None:
     ask_of_services = api.services.ask
     late = {"question": QUESTION, "collections": [place["collection"]], "stream": True}

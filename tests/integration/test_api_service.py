@@ -147,6 +147,7 @@ def test_metrics_may_be_kept_for_admins(api: Any, problem: Any) -> None:
     assert client.get("/metrics", headers={"Authorization": f"Bearer {api.secret}"}).status_code == 200
 
 
+@pytest.mark.usefixtures("this_process")
 def test_logs_hold_no_text_no_query_and_no_key(api: Any) -> None:
     name = api.collection()
     with structlog.testing.capture_logs() as logs:

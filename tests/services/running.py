@@ -29,6 +29,10 @@ _BROKERS = {"rabbitmq": ("FOOTNOTE_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1
             "redis": ("FOOTNOTE_TEST_REDIS_URL", "redis://127.0.0.1:6379/5", 6379)}  # fmt: skip
 
 
+other_apis: dict[
+    int, str
+] = {}  # in production mode, the address of the second API process, by the services of the first
+
 # Of tests that look into the data folder, or end threads of the process: what embedded mode alone has.
 embedded_alone = pytest.mark.skipif(bool(os.environ.get("FOOTNOTE_TEST_MODE")), reason="of the embedded mode alone")
 
@@ -251,8 +255,10 @@ def installation(folder: pathlib.Path, **limits: Any) -> Iterator[Services]:
         for number in (1, 2):
             made.worker(f"worker-{number}")
         made.beat()
+        other = made.api("api-2", free_port())
         with pytest.MonkeyPatch.context() as patch:
             for name, value in made.environment.items():
                 patch.setenv(name, value)
             services = build(Settings())  # of the environment
+        other_apis[id(services)] = other
         yield services

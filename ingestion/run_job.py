@@ -32,7 +32,7 @@ _SLICE_BYTES = 4 * 1024 * 1024  # of originals in one slice; a larger document r
 _SWEEP_ITEMS = 1000
 # That something urgent waits before a slice of less gives way, and between two looks for it.
 _WAY = dt.timedelta(seconds=1)
-_BATCH_QUIET = dt.timedelta(minutes=10)  # without a new part, after which a batch's maker is taken for dead
+_BATCH_LEASES = 10  # without a new part, after which a batch's maker is taken for dead: ten minutes by default
 WORKER_LOST = "worker_lost"
 
 Run = Callable[[Sequence[Item], Lease], None]
@@ -177,13 +177,15 @@ class JobRunner:
         """Put back items whose lease has run out, and close batches that nobody fills; gives how many items there were."""
         now = self._clock.now()
         with self._database.read() as work:
-            waiting = work.jobs.expired(now, limit=1) or work.jobs.unsealed(quiet_since=now - _BATCH_QUIET)
+            waiting = work.jobs.expired(now, limit=1) or work.jobs.unsealed(
+                quiet_since=now - _BATCH_LEASES * self._lease
+            )
         if not waiting:
             return 0
         with self._database.write() as work:
             items = work.jobs.expired(now, limit=_SWEEP_ITEMS)
             self._put_back(work, items)
-            self._seal(work, quiet_since=now - _BATCH_QUIET)
+            self._seal(work, quiet_since=now - _BATCH_LEASES * self._lease)
             work.commit()
         return len(items)
 

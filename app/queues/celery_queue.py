@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import celery
 import kombu
 import kombu.exceptions
+import kombu.transport.redis
+import redis
 
 WORK = "footnote.work"  # the task that claims and runs slices of one lane
 _PING_SECONDS = 3.0
@@ -58,6 +61,22 @@ class CeleryQueue:
         self._app.close()
 
 
+class _Channel(kombu.transport.redis.Channel):  # type: ignore[misc]
+    """A channel that tells that its connection was given up, in place of an AttributeError, of which workers died."""
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - as kombu has it
+        if self.connection is None or self.connection.client is None:
+            raise redis.ConnectionError("the connection to the broker was given up")
+        parameters: dict[str, Any] = super()._connparams(asynchronous=asynchronous)
+        return parameters
+
+
+class RedisTransport(kombu.transport.redis.Transport):  # type: ignore[misc]
+    """Redis as a broker that may go away while messages are not acknowledged."""
+
+    Channel = _Channel
+
+
 def queue_of(app: celery.Celery, lane: str) -> str:
     """The name of a lane's queue."""
     return f"{app.main}.{lane}"
@@ -73,6 +92,9 @@ def make_app(*, broker_url: str, name: str, lanes: Sequence[str], lease_seconds:
         lease_seconds: of items; a message comes back well after the lease of what it stood for has run out.
     """
     app = celery.Celery(name, broker=broker_url)
+    over_redis = broker_url.startswith("redis")
+    if over_redis:
+        app.conf.broker_transport = f"{__name__}:{RedisTransport.__name__}"
     app.conf.update(
         task_acks_late=True,
         task_reject_on_worker_lost=True,
@@ -87,7 +109,7 @@ def make_app(*, broker_url: str, name: str, lanes: Sequence[str], lease_seconds:
         broker_connection_max_retries=None,  # a worker outlives every outage
         broker_connection_timeout=_PING_SECONDS,
         broker_transport_options=_RECONNECT | {"visibility_timeout": max(600, 4 * lease_seconds)}
-        if broker_url.startswith("redis")
+        if over_redis
         else _RECONNECT,
         broker_pool_limit=10,
         result_backend=None,

@@ -56,11 +56,10 @@ class S3FileStore:
     """FileStore on a bucket. A content is there whole or not at all; safe to call from several threads."""
 
     def __init__(self, bucket: Bucket) -> None:
-        """Make the bucket where it does not exist.
+        """Make the bucket where it does not exist, if the store answers just now: a process starts without it too.
 
         Raises:
             ConfigurationError: the key is refused, or the bucket can't be made.
-            TransientError: the store does not answer.
         """
         self._bucket = bucket
         config = botocore.config.Config(
@@ -79,7 +78,8 @@ class S3FileStore:
             config=config,
         )
         self._transfer = TransferConfig(max_concurrency=_AT_ONCE)
-        self._ensure()
+        with contextlib.suppress(PartDownError):
+            self._ensure()
 
     def put(self, key: str, source: pathlib.Path) -> None:
         """Take over a local file, which is gone from `source` afterwards. Errors as the port says."""

@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.services import faults
+from tests.services import faults, running
 from tests.services.faults import FAULTS, Fault, Installation
 from tests.services.traffic import Traffic
 
@@ -70,6 +70,38 @@ def test_a_fault_loses_nothing_and_doubles_nothing(installed: Installation, name
     )
 
 
+def test_processes_start_while_broker_index_and_files_are_down(installed: Installation) -> None:
+    _call(installed, "POST", "/v1/collections", json={"name": "started"})
+    traffic = Traffic(installed.urls, installed.stack.key, "started", seed=SEED, files=6)
+    for name in ("api-2", "worker-1", "worker-2", "beat"):
+        installed.stack.kill(name)
+    installed.broker_down()
+    for part in ("index", "files"):
+        installed.wires[part].set("refuse")
+    port = installed.ports["api-2"]
+    installed.stack.start("api-2", *running.procfile("api", port=port))
+    for name in ("worker-1", "worker-2", "beat"):
+        installed.start(name)
+    running.until_open(port)
+    with httpx.Client(timeout=60, trust_env=False) as http:
+        url = f"http://127.0.0.1:{port}"
+        assert traffic.once(http, "GET", f"{url}/v1/documents").status_code == 200
+        query = {"query": "a note", "collections": ["started"]}
+        assert traffic.once(http, "POST", f"{url}/v1/search", json=query).status_code == 503
+        ready = traffic.once(http, "GET", f"{url}/health/ready").json()
+        assert sorted(part for part, trouble in ready["parts"].items() if trouble) == ["files", "queue", "vectors"]
+        note = {"collection": "started", "text": "A note."}
+        assert traffic.once(http, "POST", f"{url}/v1/documents", json=note).status_code == 503
+
+    installed.broker_up()
+    for part in ("index", "files"):
+        installed.wires[part].set("pass")
+    traffic.start()
+    traffic.finish()
+    _until_final(installed)
+    _check(installed, traffic)
+
+
 def test_after_all_faults_rows_vectors_and_files_agree(installed: Installation) -> None:
     _until_no_drift(installed)
 
@@ -112,6 +144,8 @@ def _until_final(installed: Installation) -> None:
 
 
 def _check(installed: Installation, traffic: Traffic) -> None:
+    for name, process in installed.stack.processes.items():
+        assert process.poll() is None, f"{name} has ended: {installed.stack.log(name)}"
     jobs = _every(installed, "/v1/jobs?")
     failed = [job for job in jobs if job["state"] == "failed"]
     assert not failed, (collections.Counter(job["state"] for job in jobs), failed[:3])

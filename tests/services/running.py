@@ -194,7 +194,7 @@ def _installed(folder: pathlib.Path, postgres: str, broker: str, settings: dict[
         **settings,
     }
     try:
-        _until_open(qdrant, s3)
+        until_open(qdrant, s3)
         yield made
     finally:
         made.close()
@@ -217,7 +217,8 @@ def free_port() -> int:
         return port
 
 
-def _until_open(*ports: int) -> None:
+def until_open(*ports: int) -> None:
+    """Wait until something listens on each of the ports."""
     deadline = time.monotonic() + _START_SECONDS
     for port in ports:
         while True:

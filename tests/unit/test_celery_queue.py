@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pathlib
 import time
 
+import kombu
 import pytest
 
 from app.queues.celery_queue import CeleryQueue, make_app
 from tests.services import running
+from tests.services.servers import Redis
 
 
 @pytest.mark.parametrize("scheme", ["amqp", "redis"])
@@ -23,3 +26,24 @@ def test_a_broker_that_is_down_holds_no_request_up(scheme: str) -> None:
         assert queue.trouble()
     finally:
         queue.stop(grace_seconds=0)
+
+
+def test_a_message_whose_connection_was_given_up_is_a_lost_connection_to_celery(tmp_path: pathlib.Path) -> None:
+    server = Redis(tmp_path / "redis")
+    server.start()
+    app = make_app(broker_url=server.url, name="test-lost", lanes=["a"], lease_seconds=60)
+    try:
+        connection = app.connection_for_read()
+        channel = connection.default_channel
+        queue = kombu.Queue("test-lost.a", channel=channel)
+        queue.declare()
+        kombu.Producer(channel).publish({}, routing_key="test-lost.a")
+        message = queue.get(no_ack=False)
+        server.stop()
+        connection.collect()
+        channel._disconnect_pools()  # as of a channel that has only waited for messages so far
+        with pytest.raises(connection.connection_errors):
+            message.ack()
+    finally:
+        app.close()
+        server.stop()

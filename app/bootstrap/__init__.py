@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
-import pathlib
 import random
 import socket
 import uuid
@@ -17,9 +16,11 @@ from app.answering.answer import Ask
 from app.answering.answers import Answers
 from app.answering.compare import Compare
 from app.answering.search import Search
-from app.bootstrap import embedded
+from app.bootstrap import embedded, founding
+from app.bootstrap import rounds as rounds_
 from app.bootstrap.embedded import restore
-from app.bootstrap.parts import INGEST, KINDS, UPKEEP, Parts
+from app.bootstrap.founding import DEFAULT_COLLECTION
+from app.bootstrap.parts import Parts
 from app.bootstrap.services import ADMIN_KEY_FILE, Services
 from app.db.unit_of_work import SqlDatabase
 from app.documents.add import AddDocuments
@@ -36,22 +37,18 @@ from app.documents.reindex import Reindex, RunReindex
 from app.documents.remove import RemoveDocuments
 from app.documents.room import QueueRoom
 from app.documents.uploads import Staged
-from app.domain.access import Role, Workspace
 from app.domain.documents import Fingerprints
-from app.domain.drift import DriftReport
 from app.domain.errors import ConfigurationError
 from app.domain.events import Observer, Silent
-from app.domain.ids import new_id
 from app.domain.jobs import Item, JobKind
 from app.domain.ports import Clock
 from app.domain.retry import RetryPolicy
 from app.domain.vectors import Space
-from app.gateway.keys import DEFAULT_WORKSPACE, KeyRequest, Keys, new_key
+from app.gateway.keys import Keys
 from app.gateway.rates import Rates
 from app.gateway.workspaces import Workspaces
 from app.inference.embedder import BatchingEmbedder
 from app.inference.extractive.answerer import ExtractiveAnswerer
-from app.queues.in_process import Lane, Round
 from app.settings import Settings
 from app.stores.bm25_sparse import Bm25SparseEncoder
 from ingestion.chunk.chunker import Chunker
@@ -64,10 +61,8 @@ from ingestion.tasks import Builder, Builders
 
 __all__ = ["ADMIN_KEY_FILE", "DEFAULT_COLLECTION", "Services", "SystemClock", "build", "migrate", "restore"]
 
-DEFAULT_COLLECTION = "default"
 _SWEEP_SECONDS = 5.0
 _HOUSEKEEPING_SECONDS = 600.0
-_LONGEST_UPLOAD = dt.timedelta(hours=1)  # from the file's id to its rows, in another process
 _PRUNE_JOBS = 1000
 _PRUNE_ANSWERS = 5000
 _log = structlog.get_logger("footnote")
@@ -198,8 +193,8 @@ def _joined(
     runner = _runner(settings, database, pipeline, purge, refresh, clock, observer)
     doctor = Doctor(database=database, vectors=vectors, files=files, clock=clock, read=pipeline.read)
     started_at = clock.now()
-    lanes = _lanes(settings)
-    rounds = _rounds(settings, runner, purge, doctor, database, clock, started_at if parts.alone else None)
+    lanes = rounds_.lanes(settings)
+    rounds = rounds_.rounds(settings, runner, purge, doctor, database, clock, started_at if parts.alone else None)
     queue = parts.queue_of(runner, lanes, rounds)
     room = QueueRoom(database=database, clock=clock, limit=settings.max_queued_items)
     search = Search(
@@ -281,7 +276,7 @@ def _joined(
             context_tokens=settings.context_tokens,
         ),
         answers=Answers(database=database),
-        first_start=founds and _first_start(settings, database, collections, clock),
+        first_start=founds and founding.first_start(settings, database, collections, clock),
         started_at=started_at,
     )
 
@@ -333,87 +328,9 @@ def _runner(
     )
 
 
-def _lanes(settings: Settings) -> list[Lane]:
-    return [
-        Lane(name=INGEST, kinds=KINDS[INGEST], threads=settings.ingest_workers),
-        Lane(name=UPKEEP, kinds=KINDS[UPKEEP], threads=1),
-    ]
-
-
-def _rounds(
-    settings: Settings,
-    runner: JobRunner,
-    purge: Purge,
-    doctor: Doctor,
-    database: SqlDatabase,
-    clock: Clock,
-    alone_since: dt.datetime | None,
-) -> list[Round]:
-    def look() -> None:
-        """Look at everything, once in so many hours, whichever process and start it is."""
-        with database.read() as work:
-            last = work.audit.last()
-        if last is not None and clock.now() - last.finished_at < dt.timedelta(hours=settings.doctor_hours):
-            return
-        report = next(each for each in doctor(repair=False) if isinstance(each, DriftReport))
-        if report.left:
-            _log.warning("drift_found", **{kind.value: count for kind, count in report.found.items()})
-
-    def housekeeping() -> None:
-        now = clock.now()
-        with database.write() as work:
-            retained = dt.timedelta(days=settings.job_retention_days)
-            work.jobs.prune(finished_before=now - retained, limit=_PRUNE_JOBS)
-            work.idempotency.prune(now - dt.timedelta(hours=settings.idempotency_hours))
-            kept = dt.timedelta(days=settings.answer_retention_days)
-            work.answers.prune(created_before=now - kept, limit=_PRUNE_ANSWERS)
-            work.commit()
-        purge.sweep_indexes()
-        purge.sweep_orphans(made_before=alone_since or now - _LONGEST_UPLOAD)
-
-    return [
-        Round(name="heartbeat", every_seconds=settings.lease_seconds / 3, call=runner.heartbeat),
-        Round(name="sweep", every_seconds=_SWEEP_SECONDS, call=runner.sweep),
-        Round(name="purge", every_seconds=_SWEEP_SECONDS, call=purge.sweep),
-        Round(name="housekeeping", every_seconds=_HOUSEKEEPING_SECONDS, call=housekeeping),
-        Round(name="doctor", every_seconds=_HOUSEKEEPING_SECONDS, call=look),
-    ]
-
-
 def _sniff(staged: Staged, filename: str, media_type: str | None) -> str:
     return registry.sniff(staged.path, filename=filename, media_type=media_type).media_type
 
 
 def _record_unexpected(error: BaseException, items: Sequence[Item]) -> None:
     _log.error("unexpected_error", jobs=sorted({str(item.job_id) for item in items}), exc_info=error)
-
-
-def _first_start(settings: Settings, database: SqlDatabase, collections: Collections, clock: Clock) -> bool:
-    """Make the default workspace, its collection and its admin key where they are missing; True if the first was."""
-    path = settings.data_dir / ADMIN_KEY_FILE
-    with database.read() as work:
-        workspace = work.workspaces.by_name(DEFAULT_WORKSPACE)
-    if workspace is not None and path.exists():
-        return False
-    now = clock.now()
-    with database.write() as work:
-        if first := workspace is None:
-            workspace = Workspace(id=new_id(), name=DEFAULT_WORKSPACE, created_at=now)
-            work.workspaces.add(workspace)
-            work.collections.add(*collections.fresh(workspace.id, DEFAULT_COLLECTION))
-        key, secret = new_key(workspace.id, KeyRequest(name="admin", role=Role.ADMIN), now)
-        work.keys.add(key)
-        _write_secret(path, secret)  # before the commit: a key without its file could never be used
-        work.commit()
-    return first
-
-
-def _write_secret(path: pathlib.Path, secret: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(secret + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)

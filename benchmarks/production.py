@@ -1,6 +1,6 @@
 """Production mode on this machine: what a second worker adds, a batch of 10,000 documents, a delete of as many.
 
-    python -m benchmarks.production [--quick] [--documents 10000] [--rounds 3] [--broker redis]
+    python -m benchmarks.production [--quick] [--documents 10000] [--rounds 3] [--broker redis] [--files s3]
 
 Processes as the tests start them: PostgreSQL (FOOTNOTE_TEST_POSTGRES_URL) and the broker of the machine, moto's server
 for S3, and a stand-in for Qdrant (tests/services/qdrant_wire.py): figures of the index are the stand-in's.
@@ -40,6 +40,7 @@ def main() -> None:
     parser = report.parser("production", __doc__)
     parser.add_argument("--documents", type=int, help="of the batch (default 10,000)")
     parser.add_argument("--rounds", type=int, help="of one and two workers (default 3)")
+    parser.add_argument("--files", choices=("s3", "folder"), default="s3", help="moto's S3, or a shared folder")
     parser.add_argument("--broker", choices=("redis", "rabbitmq"), default="redis")
     arguments = parser.parse_args()
     if not os.environ.get("FOOTNOTE_TEST_POSTGRES_URL"):
@@ -48,10 +49,12 @@ def main() -> None:
     report.heading("Production mode", began)
     documents = arguments.documents or (500 if arguments.quick else 10_000)
     rounds = arguments.rounds or (1 if arguments.quick else 3)
-    results: dict[str, Any] = {"broker": arguments.broker, "index": "stand-in"}
+    results: dict[str, Any] = {"broker": arguments.broker, "files": arguments.files, "index": "stand-in"}
     with tempfile.TemporaryDirectory(prefix="footnote-bench-") as made:
-        results |= workers(pathlib.Path(made) / "workers", arguments.broker, rounds, documents=200)
-        results |= batch_and_delete(pathlib.Path(made) / "batch", arguments.broker, documents)
+        folder = pathlib.Path(made)
+        settings = {} if arguments.files == "s3" else {"FOOTNOTE_FILES_DIR": str(folder / "files")}
+        results |= workers(folder / "workers", arguments.broker, settings, rounds, documents=200)
+        results |= batch_and_delete(folder / "batch", arguments.broker, settings, documents)
     report.table(
         ["", "measured", "wanted"],
         [
@@ -66,11 +69,13 @@ def main() -> None:
     report.write(arguments.out, "production", began=began, results={"quick": arguments.quick, **results})
 
 
-def workers(folder: pathlib.Path, broker: str, rounds: int, *, documents: int) -> dict[str, Any]:
+def workers(
+    folder: pathlib.Path, broker: str, settings: dict[str, str], rounds: int, *, documents: int
+) -> dict[str, Any]:
     """Documents a second with one worker and with two, in turns."""
     folder.mkdir(parents=True)
     rates: dict[int, list[float]] = {1: [], 2: []}
-    settings = {"FOOTNOTE_EMBEDDER": WAITING, "FOOTNOTE_INGEST_WORKERS": "1"}
+    settings = {**settings, "FOOTNOTE_EMBEDDER": WAITING}
     with running.stack(folder, broker=broker, **settings) as stack:
         url = stack.api("api", running.free_port())
         stack.beat()
@@ -99,10 +104,10 @@ def _rate(url: str, key: str, name: str, documents: int) -> float:
     return float((documents - before) / (time.monotonic() - first))
 
 
-def batch_and_delete(folder: pathlib.Path, broker: str, documents: int) -> dict[str, Any]:
+def batch_and_delete(folder: pathlib.Path, broker: str, settings: dict[str, str], documents: int) -> dict[str, Any]:
     """Seconds of the batch's request, latencies meanwhile, and how a delete of all goes."""
     folder.mkdir(parents=True)
-    with running.stack(folder, broker=broker) as stack:
+    with running.stack(folder, broker=broker, **settings) as stack:
         url = stack.api("api", running.free_port())
         key = stack.key
         texts = [f"Note {number} tells of harbour {number}." for number in range(documents)]

@@ -193,6 +193,8 @@ def _installed(folder: pathlib.Path, postgres: str, broker: str, settings: dict[
         "FOOTNOTE_MIN_FREE_BYTES": "0",
         **settings,
     }
+    if "FOOTNOTE_FILES_DIR" in settings:  # in place of the bucket
+        del made.environment["FOOTNOTE_S3_BUCKET"]
     try:
         until_open(qdrant, s3)
         yield made

@@ -104,7 +104,8 @@ class Pipeline:
         cut = self._chunk(self._load([task for task in tasks if not task.resumed]), lease)
         left = [*resumed, *cut]
         lost = self._index(left, lease)
-        return [group for group in tasks_.by_item(left) if group[0].item.id not in lost]
+        # Items of versions that answer no more are lost too; `complete` ends them.
+        return [group for group in tasks_.by_item(left) if group[0].anew or group[0].item.id not in lost]
 
     def read(self, version: Version) -> Loaded | FootnoteError:
         """The original of a version as it is read now, or why it can't be."""

@@ -111,6 +111,11 @@ class SqlJobs(Repository):
             query = query.where(item.c.ordinal > after_ordinal)
         return [item_of(row) for row in self.connection.execute(query)]
 
+    def last_item(self, job_id: uuid.UUID) -> Item | None:
+        """The item of a job with the greatest ordinal."""
+        row = self.first(sa.select(item).where(item.c.job_id == job_id).order_by(item.c.ordinal.desc()).limit(1))
+        return None if row is None else item_of(row)
+
     def item_of_version(self, version_id: uuid.UUID) -> Item | None:
         """The newest item that ingests this version."""
         row = self.first(sa.select(item).where(_ingests([version_id])).order_by(item.c.id.desc()).limit(1))

@@ -265,12 +265,14 @@ class RunReindex:
             )
             found: list[tuple[uuid.UUID, uuid.UUID]] = []
             if job is not None and collection is not None and collection.building_index_id is not None:
-                last = work.jobs.items(job.id, state=None, after_ordinal=job.total - 2, limit=1)[-1]
+                last = work.jobs.last_item(job.id) or plan
                 found = work.chunks.lacking(
                     collection.id, collection.building_index_id, after=last.document_id, limit=_PAGE
                 )
                 items = [
-                    enqueue.new_item(job, ordinal=job.total + place, document_id=document, version_id=version, now=now)
+                    enqueue.new_item(
+                        job, ordinal=last.ordinal + 1 + place, document_id=document, version_id=version, now=now
+                    )
                     for place, (document, version) in enumerate(found)
                 ]
                 work.jobs.add_items(items, priority=enqueue.PRIORITY_UPKEEP)

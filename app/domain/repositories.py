@@ -466,6 +466,10 @@ class Jobs(Protocol):
         """A job's items in order of ordinal."""
         ...
 
+    def last_item(self, job_id: uuid.UUID) -> Item | None:
+        """The item of a job with the greatest ordinal."""
+        ...
+
     def item_of_version(self, version_id: uuid.UUID) -> Item | None:
         """The newest item that ingests this version."""
         ...

@@ -350,3 +350,14 @@ def _until(what: Any) -> None:
     while not what():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_build_that_was_cancelled_is_tried_again(filled: Place) -> None:
+    job = filled.services.reindex.start(filled.admin, "default")
+    with contextlib.suppress(ConflictError):  # it may have ended
+        filled.services.jobs.cancel(filled.admin, job.id)
+        again = filled.ended(filled.services.jobs.retry(filled.admin, job.id))
+        assert again.state is JobState.COMPLETED
+    if filled.index(IndexRole.BUILDING).missing:
+        filled.ended(filled.services.reindex.start(filled.admin, "default"))
+    assert filled.index(IndexRole.BUILDING).missing == 0

@@ -25,12 +25,12 @@ from tests.services.faults import FAULTS, Fault, Installation
 from tests.services.traffic import Traffic
 
 LONG = os.environ.get("FOOTNOTE_FAULT_ROUNDS") == "long"
-FILES = int(os.environ.get("FOOTNOTE_FAULT_FILES", "100" if LONG else "24"))
+FILES = int(os.environ.get("FOOTNOTE_FAULT_FILES", "100" if LONG else "15"))
 STRIKES = int(os.environ.get("FOOTNOTE_FAULT_STRIKES", "20" if LONG else "1"))
 EMBEDDER = os.environ.get("FOOTNOTE_FAULT_EMBEDDER", "hashing-16")
 SEED = int(os.environ.get("FOOTNOTE_FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 BROKERS = os.environ.get("FOOTNOTE_FAULT_BROKERS", "redis,rabbitmq" if LONG else "rabbitmq").split(",")
-SHORT_SECONDS = 2.0  # of a strike in the short round
+SHORT_SECONDS = 1.5  # of a strike in the short round
 SETTLE_SECONDS = 600.0 if LONG else 120.0
 
 pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(5400 if LONG else 300)]
@@ -138,7 +138,9 @@ def _probe(installed: Installation, traffic: Traffic, what: str, *, refused: boo
 
 def _until_final(installed: Installation) -> None:
     deadline = time.monotonic() + SETTLE_SECONDS
-    while unfinished := [job for job in _every(installed, "/v1/jobs?") if job["finished_at"] is None]:
+    while unfinished := [
+        job for state in ("queued", "running") for job in _every(installed, f"/v1/jobs?state={state}&")
+    ]:
         assert time.monotonic() < deadline, unfinished[:3]
         time.sleep(0.3)
 

@@ -361,7 +361,7 @@ class JobView(Reply):
     """A job."""
 
     id: str
-    kind: Literal["ingest", "batch", "purge", "refresh"]
+    kind: Literal["ingest", "batch", "purge", "refresh", "reindex"]
     state: JobStateName
     stage: str | None
     progress: Progress

@@ -140,7 +140,22 @@ def _postgresql_engines(url: sa.URL, pool_size: int, timeout_seconds: float) -> 
     writer = _engine(
         url, pool_size=pool_size, timeout_seconds=timeout_seconds, isolation_level="READ COMMITTED", pool_pre_ping=True
     )
+    for engine in (reader, writer):
+        sa.event.listen(engine, "connect", _with_limits(timeout_seconds))
     return Engines(reader=reader, writer=writer, writing=contextlib.nullcontext)
+
+
+def _with_limits(timeout_seconds: float) -> Callable[[Any, object], None]:
+    """No unit waits longer than this for rows of another; one whose process stands still loses them after twice that."""
+    milliseconds = round(timeout_seconds * 1000)
+
+    def connected(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = {milliseconds}")
+            cursor.execute(f"SET idle_in_transaction_session_timeout = {2 * milliseconds}")
+        connection.commit()
+
+    return connected
 
 
 def truncate_log(engines: Engines) -> bool:

@@ -152,6 +152,7 @@ _BY_SQLSTATE: Mapping[str, _Make] = {
     "53100": _full,
     "53300": _crowded,
     "08": _down,  # connection
+    "25P03": _down,  # cut, after it stood still with a transaction open
     "40": _busy,  # serialization, deadlock
     "53": _busy,  # resources
     "55": _busy,  # a lock that was not given

@@ -32,7 +32,7 @@ from app.domain.documents import (
     Version,
     VersionState,
 )
-from app.domain.errors import ConflictError, FolderNewerError, NotFoundError
+from app.domain.errors import ConflictError, FolderNewerError, NotFoundError, PartDownError, TransientError
 from app.domain.filters import Comparison, Filter, Group, Membership, Scalar, matches
 from app.domain.ids import made_at, new_id
 from app.domain.jobs import Failure, Item, Job, JobKind, JobState, Stage, Warning_
@@ -1345,6 +1345,30 @@ def test_a_job_all_of_whose_items_failed_has_failed(database: SqlDatabase, place
     assert ended.error is not None
     assert (ended.error.code, ended.error.retryable) == ("all_failed", False)
     assert BROKEN.message in ended.error.message
+
+
+@pytest.mark.services
+def test_postgresql_gives_the_rows_of_a_process_that_stands_still_to_others(
+    database: SqlDatabase, place: Place
+) -> None:
+    if database._engines.writer.dialect.name != "postgresql":
+        pytest.skip("SQLite has one process")
+    job, _ = queue_job(database, place, 1)
+    hasty = SqlDatabase(os.environ["FOOTNOTE_TEST_POSTGRES_URL"], pool_size=2, busy_timeout_seconds=0.5)
+    patient = SqlDatabase(os.environ["FOOTNOTE_TEST_POSTGRES_URL"], pool_size=2, busy_timeout_seconds=20)
+    try:
+        with database.write() as still:
+            assert still.jobs.get(place.workspace.id, job.id)
+            with pytest.raises(TransientError), hasty.write() as work:
+                work.jobs.get(place.workspace.id, job.id)
+        with pytest.raises(PartDownError), hasty.write() as still:  # noqa: PT012 - it is cut in the middle
+            assert still.jobs.get(place.workspace.id, job.id)
+            with patient.write() as work:
+                assert work.jobs.get(place.workspace.id, job.id), "after a second"
+            still.jobs.seal(job.id)
+    finally:
+        hasty.close()
+        patient.close()
 
 
 def test_a_job_that_may_still_get_items_goes_on(database: SqlDatabase, place: Place) -> None:

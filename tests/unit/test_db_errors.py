@@ -27,6 +27,7 @@ from app.domain.errors import (
         ("40001", TransientError),
         ("40P01", TransientError),
         ("57014", TransientError),
+        ("25P03", PartDownError),
         ("57P01", PartDownError),
         ("42P01", type(None)),
     ],

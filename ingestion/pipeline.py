@@ -138,7 +138,11 @@ class Pipeline:
                 continue
             else:
                 document = result
-                texts[first.version.text_key] = canonical.pack(document.text, document.pages)
+                packed = canonical.pack(document.text, document.pages)
+                texts[first.version.text_key] = packed
+                version = dataclasses.replace(first.version, text_bytes=len(packed))
+                good += [(dataclasses.replace(task, version=version), document) for task in group]
+                continue
             good += [(task, document) for task in group]
         self._end(ended, [task.item for task in tasks])
         self.files.write_many(texts)
@@ -497,6 +501,7 @@ def _note(work: WriteWork, cut: Sequence[_Document], now: dt.datetime) -> list[T
                 title=version.title or each.title,
                 pages=each.pages,
                 text_chars=each.text_chars,
+                text_bytes=each.task.version.text_bytes,
                 chunks=len(each.cut) if version.chunks is None else version.chunks,
             )
         item = dataclasses.replace(each.task.item, warnings=each.warnings)

@@ -144,6 +144,7 @@ version = Table(
     Column("readers", JSON, nullable=False),
     Column("pages", sa.Integer),
     Column("text_chars", sa.BigInteger),
+    Column("text_bytes", sa.BigInteger),
     Column("chunks", sa.Integer),
     Column("created_at", MOMENT, nullable=False),
     UniqueConstraint("document_id", "seq"),

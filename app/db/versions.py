@@ -87,7 +87,7 @@ class SqlVersions(Repository):
         return found
 
     def update(self, version: Version) -> None:
-        """Write state, title, metadata, readers, pages, text_chars, chunks."""
+        """Write state, title, metadata, readers, pages, text_chars, text_bytes, chunks."""
         self.update_many([version])
 
     def update_many(self, versions: Sequence[Version]) -> None:
@@ -206,6 +206,7 @@ def _changeable(version: Version) -> dict[str, object]:
         "readers": list(version.readers),
         "pages": version.pages,
         "text_chars": version.text_chars,
+        "text_bytes": version.text_bytes,
         "chunks": version.chunks,
     }
 
@@ -227,6 +228,7 @@ def _version(row: Row) -> Version:
         readers=tuple(row.readers),
         pages=row.pages,
         text_chars=row.text_chars,
+        text_bytes=row.text_bytes,
         chunks=row.chunks,
         created_at=row.created_at,
     )

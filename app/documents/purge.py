@@ -99,7 +99,7 @@ class Purge:
         every = [version for each in versions.values() for version in each]
         sizes = self.files.delete(
             [key for each in every for key in (each.original_key, each.text_key)],
-            sizes={each.original_key: each.size_bytes for each in every},
+            sizes={key: size for each in every for key, size in each.file_sizes.items()},
         )
         now = self.clock.now()
         ids = [document.id for document in documents]

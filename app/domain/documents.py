@@ -128,6 +128,7 @@ class Version:
     text_chars: int | None  # code points of the canonical text; None before loading
     chunks: int | None  # None before chunking
     created_at: dt.datetime
+    text_bytes: int | None = None  # of the stored text; None where it is not known
 
     @property
     def original_key(self) -> str:
@@ -138,6 +139,12 @@ class Version:
     def text_key(self) -> str:
         """Where the file store keeps the canonical text."""
         return f"texts/{self.id.hex[-2:]}/{self.id.hex}"
+
+    @property
+    def file_sizes(self) -> dict[str, int]:
+        """Bytes of its files, by key, as far as they are known."""
+        text = {} if self.text_bytes is None else {self.text_key: self.text_bytes}
+        return {self.original_key: self.size_bytes, **text}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

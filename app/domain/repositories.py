@@ -317,7 +317,7 @@ class Versions(Protocol):
         ...
 
     def update(self, version: Version) -> None:
-        """Write state, title, metadata, readers, pages, text_chars, chunks. Raises NotFoundError where its row is gone."""
+        """Write state, title, metadata, readers, pages, text_chars, text_bytes, chunks. Raises NotFoundError where its row is gone."""
         ...
 
     def update_many(self, versions: Sequence[Version]) -> None:

@@ -5,7 +5,7 @@
 Processes as the tests start them: PostgreSQL (FOOTNOTE_TEST_POSTGRES_URL) and the broker of the machine, moto's server
 for S3, and a stand-in for Qdrant (tests/services/qdrant_wire.py): figures of the index are the stand-in's.
 
-    workers   one and two workers in turns; the embedder waits 500 ms a batch instead of computing, so that the cores of
+    workers   one and two workers in turns; the embedder waits 150 ms a batch instead of computing, so that the cores of
               one machine do not decide. Documents a second while the job ran
     batch     one POST of all documents; meanwhile GET /v1/jobs and POST /v1/search, one after the other
     delete    POST /v1/documents/delete of all; a search right after; until every receipt is finished
@@ -13,6 +13,7 @@ for S3, and a stand-in for Qdrant (tests/services/qdrant_wire.py): figures of th
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import math
 import os
@@ -30,7 +31,7 @@ from benchmarks import report
 from tests.services import running
 from tests.services.running import Stack, call
 
-WAITING = "hashing-16+500ms"
+WAITING = "hashing-16+150ms"
 _PATIENCE_SECONDS = 600.0
 _WANTED = {"ratio": 1.7, "enqueue_seconds": 20.0, "p95_ms": 100.0, "purged_seconds": 60.0}
 
@@ -53,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="footnote-bench-") as made:
         folder = pathlib.Path(made)
         settings = {} if arguments.files == "s3" else {"FOOTNOTE_FILES_DIR": str(folder / "files")}
-        results |= workers(folder / "workers", arguments.broker, settings, rounds, documents=384)
+        results |= workers(folder / "workers", arguments.broker, settings, rounds, documents=256)
         results |= batch_and_delete(folder / "batch", arguments.broker, settings, documents)
     report.table(
         ["", "measured", "wanted"],

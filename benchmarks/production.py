@@ -5,7 +5,7 @@
 Processes as the tests start them: PostgreSQL (FOOTNOTE_TEST_POSTGRES_URL) and the broker of the machine, moto's server
 for S3, and a stand-in for Qdrant (tests/services/qdrant_wire.py): figures of the index are the stand-in's.
 
-    workers   one and two workers in turns; the embedder waits 150 ms a batch instead of computing, so that the cores of
+    workers   one and two workers in turns; the embedder waits 100 ms a batch instead of computing, so that the cores of
               one machine do not decide. Documents a second while the job ran
     batch     one POST of all documents; meanwhile GET /v1/jobs and POST /v1/search, one after the other
     delete    POST /v1/documents/delete of all; a search right after; until every receipt is finished
@@ -31,7 +31,7 @@ from benchmarks import report
 from tests.services import running
 from tests.services.running import Stack, call
 
-WAITING = "hashing-16+150ms"
+WAITING = "hashing-16+100ms"
 _PATIENCE_SECONDS = 600.0
 _WANTED = {"ratio": 1.7, "enqueue_seconds": 20.0, "p95_ms": 100.0, "purged_seconds": 60.0}
 
@@ -94,7 +94,7 @@ def workers(
 
 def _rate(url: str, key: str, name: str, documents: int) -> float:
     call(url, key, "POST", "/v1/collections", json={"name": name})
-    text = " ".join(f"word{number}" for number in range(900))  # four chunks
+    text = " ".join(f"word{number}" for number in range(400))  # two chunks
     job = _send(url, key, name, [f"{name} {number} {text}" for number in range(documents)])
     done = _until_final(url, key, job)
     started, finished = (dt.datetime.fromisoformat(done[each]) for each in ("started_at", "finished_at"))

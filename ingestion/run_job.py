@@ -208,6 +208,9 @@ class JobRunner:
         except StoppingError:
             self._give_back(items)
         except TransientError as error:
+            if self._stop.is_set():  # its model or store was closed under it
+                self._give_back(items)
+                return
             failure = Failure(code=error.code, message=error.message, retryable=True)
             self._try_again(items, failure, down=isinstance(error, PartDownError))
         except Exception as error:  # noqa: BLE001 - whatever it is, the items must end; it is recorded with its trace

@@ -47,8 +47,11 @@ class Worker:
         self._heart.start()
 
     def quiet(self) -> None:
-        """Claim nothing more."""
+        """Claim nothing more; what is in hand ends at its next batch, or is cut short when the grace is over."""
         self.services.runner.stop()
+        cut = threading.Timer(settings.stop_grace_seconds, self.services.stop_embedding)
+        cut.daemon = True
+        cut.start()
 
     def close(self) -> None:
         """Let go of everything, once nothing runs any more."""

@@ -118,11 +118,15 @@ class Services:
         """Stop in order: workers, then what they use, then the folder. Safe to call twice."""
         self.queue.stop(grace_seconds=self.settings.stop_grace_seconds)
         self.loader.close()
-        for embedder in (self.parts.embedder, *self.parts.other_embedders):
-            embedder.close()
+        self.stop_embedding()
         self.vectors.close()
         self.database.close()
         self.parts.release()
+
+    def stop_embedding(self) -> None:
+        """Let whoever waits for a model wait no longer: slices that are still running then give their leases back."""
+        for embedder in (self.parts.embedder, *self.parts.other_embedders):
+            embedder.close()
 
     def ready(self) -> dict[str, str | None]:
         """By part: None if it is well, else what is wrong with it."""

@@ -126,6 +126,24 @@ def test_every_process_stops_within_ten_seconds(installed: Stack) -> None:
         assert time.monotonic() - began < 10
 
 
+def test_a_worker_stops_in_time_though_its_model_is_slow_and_the_work_costs_no_try(tmp_path: pathlib.Path) -> None:
+    running.require(broker="redis")
+    with running.stack(tmp_path, broker="redis", FOOTNOTE_EMBEDDER="hashing-16+1500ms") as made:
+        url = made.api("api", running.free_port())
+        made.beat()
+        made.worker("worker")
+        text = " ".join(f"word{number}" for number in range(60_000))  # some 250 chunks: minutes of waiting
+        call(url, made.key, "POST", "/v1/documents", json={"collection": "default", "text": text})
+        job = until(
+            lambda: [each for each in call(url, made.key, "GET", "/v1/jobs")["data"] if each["stage"] == "index"]
+        )
+        began = time.monotonic()
+        assert made.stop("worker") in (0, -15), made.log("worker")
+        assert time.monotonic() - began < 10
+        (item,) = call(url, made.key, "GET", f"/v1/jobs/{job[0]['id']}/items")["data"]
+        assert (item["state"], item["failures"]) == ("queued", 0)
+
+
 def test_a_database_that_is_not_migrated_is_not_served(tmp_path: pathlib.Path) -> None:
     running.require(broker="redis")
     with running.bare(tmp_path, broker="redis") as made:

@@ -53,7 +53,8 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.all $(if $(DATA),--data $(DATA))
 
 faults: $(VENV)/.dev
-	FOOTNOTE_FAULT_ROUNDS=long $(BIN)/pytest tests/faults tests/integration/test_broker_faults.py --timeout 3600
+	FOOTNOTE_FAULT_ROUNDS=long $(BIN)/pytest tests/faults tests/integration/test_broker_faults.py \
+	  tests/integration/test_archive_production.py --timeout 3600
 
 # Every example of POST /v1/backup is a backup, so this needs more time than one test has.
 fuzz: $(VENV)/.dev

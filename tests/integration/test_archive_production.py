@@ -69,6 +69,7 @@ def test_a_collection_goes_from_embedded_to_production_and_back(
         back.stop()
 
 
+@running.in_long_rounds
 def test_an_api_process_that_is_killed_in_the_middle_leaves_nothing_half_done(
     corpus: Corpus, installed: Stack, tmp_path: pathlib.Path
 ) -> None:

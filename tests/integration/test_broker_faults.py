@@ -107,6 +107,7 @@ def batch(url: str, key: str, texts: list[str]) -> str:
     return str(reply.json()["job_id"])
 
 
+@running.in_long_rounds
 def test_messages_that_come_twice_or_at_the_wrong_time_do_nothing_twice(installed: Stack, tables: Tables) -> None:
     app = broker_of(installed)
     send_nonsense(app, 10)  # before there is a worker, and before there is work

@@ -33,6 +33,11 @@ other_apis: dict[
     int, str
 ] = {}  # in production mode, the address of the second API process, by the services of the first
 
+# Of tests that take half a minute and have a shorter neighbour: `make faults` runs them.
+in_long_rounds = pytest.mark.skipif(
+    os.environ.get("FOOTNOTE_FAULT_ROUNDS") != "long", reason="of the long rounds: FOOTNOTE_FAULT_ROUNDS=long"
+)
+
 # Of tests that look into the data folder, or end threads of the process: what embedded mode alone has.
 embedded_alone = pytest.mark.skipif(bool(os.environ.get("FOOTNOTE_TEST_MODE")), reason="of the embedded mode alone")
 

@@ -273,23 +273,26 @@ class SqlJobs(Repository):
         """Write final states where the token still holds."""
         held = self._held({each.item_id: each.lease_token for each in outcomes})
         ended = [each for each in outcomes if each.item_id in held]
-        self.write_each(
-            item,
-            [
-                {
-                    "written": each.item_id,
-                    "state": each.state.value,
-                    "warnings": warnings_json(each.warnings),
-                    "error": failure_json(each.error),
-                    "finished_at": now,
-                    **_NO_LEASE,
-                }
-                for each in ended
-            ],
-        )
         well = (JobState.COMPLETED, JobState.COMPLETED_WITH_WARNINGS)
-        for some in batches([each.item_id for each in ended if each.state in well]):
-            self.connection.execute(item.update().where(item.c.id.in_(some)).values(stage=Stage.DONE.value))
+        # Each row is written once: PostgreSQL takes a shared lock of the job for a row that one transaction changes twice, and
+        # two that then settle the job would each wait for the other.
+        for done in (True, False):
+            self.write_each(
+                item,
+                [
+                    {
+                        "written": each.item_id,
+                        "state": each.state.value,
+                        "warnings": warnings_json(each.warnings),
+                        "error": failure_json(each.error),
+                        "finished_at": now,
+                        **({"stage": Stage.DONE.value} if done else {}),
+                        **_NO_LEASE,
+                    }
+                    for each in ended
+                    if (each.state in well) is done
+                ],
+            )
         return held
 
     def postpone(
@@ -371,7 +374,9 @@ class SqlJobs(Repository):
         ended: list[Job] = []
         for some in batches(sorted(set(job_ids))):
             query = sa.select(table).where(table.c.id.in_(some), table.c.state.in_(_UNFINISHED)).order_by(table.c.id)
-            rows = self.connection.execute(self.locked(query, table)).all()
+            if self.writes:  # its key is not changed: who adds items to the job is not waited for
+                query = query.with_for_update(of=table, key_share=True)
+            rows = self.connection.execute(query).all()
             counts = self._counts([row.id for row in rows])
             changed = []
             for row in rows:

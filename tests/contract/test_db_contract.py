@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import datetime as dt
 import os
@@ -1646,3 +1647,26 @@ def test_an_idempotency_key_is_taken_once(database: SqlDatabase, place: Place) -
     assert (under_way.fingerprint, under_way.status, under_way.created_at) == ("print", None, NOW)
     assert stored is not None
     assert (stored.status, stored.body, stored.location) == (202, "{}", "/v1/jobs/1")
+
+
+def test_two_units_that_end_items_of_one_job_do_not_wait_for_each_other(database: SqlDatabase, place: Place) -> None:
+    if database._engines.writer.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer")
+    job, _ = queue_job(database, place, 2)
+    items = claim(database)
+    both = threading.Barrier(2, timeout=20)
+
+    def end(item: Item) -> None:
+        with database.write() as work:
+            outcome = Outcome(item_id=item.id, lease_token=item.lease_token, state=JobState.COMPLETED)
+            work.jobs.finish([outcome], NOW)
+            both.wait()
+            work.jobs.settle([job.id], NOW)
+            work.commit()
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(end, items))
+    with database.read() as work:
+        done = work.jobs.get(place.workspace.id, job.id)
+    assert done is not None
+    assert (done.state, done.done) == (JobState.COMPLETED, 2)

@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     s3_bucket: str | None = Field(None, description="bucket of originals and texts; or FOOTNOTE_FILES_DIR")
     files_dir: pathlib.Path | None = Field(None, description="a folder that all processes share, in place of a bucket")
     # and what goes with them
+    small_file_bytes: int = Field(
+        16_384, ge=0, le=1_048_576, description="largest original or text that is kept as a row of the database"
+    )
     qdrant_api_key: str | None = Field(None, description="key of the Qdrant server")
     qdrant_grpc: bool = Field(default=False, description="speak gRPC with it instead of REST")
     qdrant_timeout_seconds: int = Field(30, ge=1, description="longest wait for one of its answers")

@@ -6,7 +6,7 @@ Processes as the tests start them: PostgreSQL (FOOTNOTE_TEST_POSTGRES_URL) and t
 for S3, and a stand-in for Qdrant (tests/services/qdrant_wire.py): figures of the index are the stand-in's.
 
     workers   one and two workers in turns; the embedder waits 100 ms a batch instead of computing, so that the cores of
-              one machine do not decide. Documents a second while the job ran
+              one machine do not decide; 16 slices, so that the last one weighs little. Documents a second while the job ran
     batch     one POST of all documents; meanwhile GET /v1/jobs and POST /v1/search, one after the other
     delete    POST /v1/documents/delete of all; a search right after; until every receipt is finished
 """
@@ -27,6 +27,7 @@ from typing import Any
 
 import httpx
 
+from app.settings import Settings
 from benchmarks import report
 from tests.services import running
 from tests.services.running import Stack, call
@@ -53,8 +54,9 @@ def main() -> None:
     results: dict[str, Any] = {"broker": arguments.broker, "files": arguments.files, "index": "stand-in"}
     with tempfile.TemporaryDirectory(prefix="footnote-bench-") as made:
         folder = pathlib.Path(made)
-        settings = {} if arguments.files == "s3" else {"FOOTNOTE_FILES_DIR": str(folder / "files")}
-        results |= workers(folder / "workers", arguments.broker, settings, rounds, documents=256)
+        settings = {"FOOTNOTE_SMALL_FILE_BYTES": str(Settings.model_fields["small_file_bytes"].default)}
+        settings |= {} if arguments.files == "s3" else {"FOOTNOTE_FILES_DIR": str(folder / "files")}
+        results |= workers(folder / "workers", arguments.broker, settings, rounds, documents=1024)
         results |= batch_and_delete(folder / "batch", arguments.broker, settings, documents)
     report.table(
         ["", "measured", "wanted"],
@@ -94,7 +96,7 @@ def workers(
 
 def _rate(url: str, key: str, name: str, documents: int) -> float:
     call(url, key, "POST", "/v1/collections", json={"name": name})
-    text = " ".join(f"word{number}" for number in range(400))  # two chunks
+    text = " ".join(f"word{number}" for number in range(40))  # some five of them are a batch of the model
     job = _send(url, key, name, [f"{name} {number} {text}" for number in range(documents)])
     done = _until_final(url, key, job)
     started, finished = (dt.datetime.fromisoformat(done[each]) for each in ("started_at", "finished_at"))

@@ -18,6 +18,7 @@ from app.stores.memory_limits import MemoryLimits
 from app.stores.qdrant_vectors import Layout, Server, connect
 from app.stores.redis_limits import RedisLimits
 from app.stores.s3_files import Bucket, S3FileStore
+from app.stores.small_files import SmallFilesInRows
 
 _BUSY_SECONDS = 30.0  # longest wait for a connection to the database
 _ASIDE = 8  # connections beyond those that requests and workers use: sweeps, heartbeats
@@ -63,7 +64,7 @@ def open_parts(settings: Settings, undo: contextlib.ExitStack) -> Parts:
     )
     return Parts(
         database=database,
-        files=_files(settings),
+        files=SmallFilesInRows(database, _files(settings), small_bytes=settings.small_file_bytes),
         stage=lambda: staging / secrets.token_hex(16),
         vectors=vectors,
         embedder=embedder,

@@ -357,3 +357,11 @@ answer_citation = Table(
     Column("quote", sa.Text, nullable=False),
     Column("score", sa.Float),
 )
+
+# Originals and texts that are small, in production mode; see app.stores.small_files.
+small_content = Table(
+    "small_content",
+    metadata,
+    Column("key", ORDERED_TEXT, primary_key=True),
+    Column("content", sa.LargeBinary, nullable=False),
+)

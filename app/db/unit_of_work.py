@@ -13,6 +13,7 @@ from app.db.answers import SqlAnswers
 from app.db.audit import SqlAudit
 from app.db.chunks import SqlChunks
 from app.db.collections import SqlCollections
+from app.db.contents import SqlContents
 from app.db.deletions import SqlDeletions
 from app.db.documents import SqlDocuments
 from app.db.engine import copy_sqlite, open_engines, truncate_log
@@ -35,6 +36,7 @@ class SqlWork:
         self.documents = SqlDocuments(connection, writes=writes)
         self.versions = SqlVersions(connection, writes=writes)
         self.chunks = SqlChunks(connection, writes=writes)
+        self.contents = SqlContents(connection, writes=writes)
         self.jobs = SqlJobs(connection, writes=writes)
         self.deletions = SqlDeletions(connection, writes=writes)
         self.answers = SqlAnswers(connection, writes=writes)

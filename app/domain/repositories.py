@@ -643,6 +643,26 @@ class Unpurged:
     document_id: uuid.UUID | None  # None: the whole collection
 
 
+class Contents(Protocol):
+    """Originals and texts that are small, by their key of the file store."""
+
+    def write(self, contents: Mapping[str, bytes]) -> None:
+        """Keep these; what stood under a key is replaced."""
+        ...
+
+    def read(self, key: str) -> bytes | None:
+        """The content, or None."""
+        ...
+
+    def remove(self, keys: Sequence[str]) -> dict[str, int]:
+        """Delete; gives the bytes of those that were there, by key."""
+        ...
+
+    def keys(self, prefix: str, *, after: str, limit: int) -> list[str]:
+        """Keys that begin so, in order, behind one."""
+        ...
+
+
 class Audit(Protocol):
     """Where rows contradict each other, over all workspaces; and what earlier looks at all stores found."""
 
@@ -767,6 +787,8 @@ class ReadWork(Protocol):
     def versions(self) -> Versions: ...  # noqa: D102
     @property
     def chunks(self) -> Chunks: ...  # noqa: D102
+    @property
+    def contents(self) -> Contents: ...  # noqa: D102
     @property
     def jobs(self) -> Jobs: ...  # noqa: D102
     @property

@@ -1670,3 +1670,25 @@ def test_two_units_that_end_items_of_one_job_do_not_wait_for_each_other(database
         done = work.jobs.get(place.workspace.id, job.id)
     assert done is not None
     assert (done.state, done.done) == (JobState.COMPLETED, 2)
+
+
+def test_contents_are_kept_replaced_listed_and_removed(database: SqlDatabase) -> None:
+    with database.write() as work:
+        work.contents.write({})
+        work.contents.write({f"texts/{number:04}": b"\x00\xff" * number for number in range(1_200)} | {"top": b"x"})
+        work.contents.write({"texts/0002": b"new"})
+        work.commit()
+
+    with database.read() as work:
+        assert work.contents.read("texts/0002") == b"new"
+        assert work.contents.read("texts/0003") == b"\x00\xff" * 3
+        assert work.contents.read("texts/000") is None
+        assert work.contents.keys("", after="texts/1198", limit=10) == ["texts/1199", "top"]
+        assert work.contents.keys("texts/000", after="texts/0007", limit=10) == ["texts/0008", "texts/0009"]
+        assert len(work.contents.keys("texts/", after="", limit=2_000)) == 1_200
+    with database.write() as work:
+        assert work.contents.remove(["absent", "top", "texts/0003"]) == {"top": 1, "texts/0003": 6}
+        assert len(work.contents.remove([f"texts/{number:04}" for number in range(1_200)])) == 1_199
+        work.commit()
+    with database.read() as work:
+        assert work.contents.keys("", after="", limit=10) == []

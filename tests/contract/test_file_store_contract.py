@@ -11,16 +11,29 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 from moto.server import ThreadedMotoServer
 
+from app.db.unit_of_work import SqlDatabase
 from app.domain.errors import BadNameError, NotFoundError, TransientError
 from app.domain.ports import FileStore
 from app.stores.folder_files import FolderFileStore
 from app.stores.s3_files import Bucket, S3FileStore
+from app.stores.small_files import SmallFilesInRows
 
 STORES: Mapping[str, Callable[[pathlib.Path, str], FileStore]] = {
     "folder": lambda path, _: FolderFileStore(path / "files"),
     "s3": lambda _, url: S3FileStore(bucket(url)),
     "s3-prefix": lambda _, url: S3FileStore(bucket(url, prefix="ours/")),
+    "rows-and-s3": lambda path, url: SmallFilesInRows(database(path), S3FileStore(bucket(url)), small_bytes=20),
+    "rows-and-folder": lambda path, _: SmallFilesInRows(
+        database(path), FolderFileStore(path / "files"), small_bytes=1_000_000
+    ),
 }
+
+
+def database(path: pathlib.Path) -> SqlDatabase:
+    """Where small contents are rows. The statements are run on PostgreSQL by the tests of production mode."""
+    made = SqlDatabase(path / "footnote.db", pool_size=12, busy_timeout_seconds=10)
+    made.migrate()
+    return made
 
 
 def bucket(url: str, *, prefix: str = "") -> Bucket:
@@ -188,3 +201,36 @@ def test_a_store_that_does_not_answer_is_a_transient_error_of_its_calls() -> Non
     with pytest.raises(TransientError) as raised:
         store.ping()
     assert raised.value.code == "files_unavailable"
+
+
+def test_what_was_kept_under_another_limit_is_read_replaced_and_removed(tmp_path: pathlib.Path) -> None:
+    rows, folder = database(tmp_path), FolderFileStore(tmp_path / "files")
+    less, more = (SmallFilesInRows(rows, folder, small_bytes=limit) for limit in (4, 40))
+
+    for writer, other, content in (
+        (less, more, b"in the folder"),
+        (more, less, b"in a row"),
+        (less, more, b"back again"),
+    ):
+        writer.write_many({"texts/a": content})
+        assert read(writer, "texts/a") == read(other, "texts/a") == content
+    more.write_many({"texts/a": b"in both"})
+
+    assert less.delete(["texts/a"]) == {"texts/a": 7}
+    assert list(less.keys()) == list(folder.keys()) == []
+
+
+def test_what_is_small_asks_nothing_of_the_large_store(tmp_path: pathlib.Path) -> None:
+    gone = Bucket(name="b", endpoint="http://127.0.0.1:9", access_key="x", secret_key="x")  # noqa: S106 - a test's
+    store = SmallFilesInRows(database(tmp_path), S3FileStore(gone), small_bytes=10)
+    (tmp_path / "upload").write_bytes(b"put")
+
+    store.write_many({"texts/a": b"written"})
+    store.put("originals/a", tmp_path / "upload")
+
+    assert read(store, "texts/a") == b"written"
+    assert read(store, "originals/a") == b"put"
+    with pytest.raises(TransientError):
+        store.write_many({"texts/b": b"more than ten"})
+    with pytest.raises(TransientError):  # whether it holds them too, it must say
+        store.delete(["texts/a"])

@@ -90,7 +90,12 @@ def installation(folder: pathlib.Path, *, broker: str, **settings: str) -> Itera
             undo.callback(redis.stop)
             redis.start()
         url = redis.url if redis else running.broker_url(broker)
-        given = {"FOOTNOTE_LEASE_SECONDS": str(LEASE_SECONDS), "FOOTNOTE_QDRANT_TIMEOUT_SECONDS": "3", **settings}
+        given = {
+            "FOOTNOTE_LEASE_SECONDS": str(LEASE_SECONDS),
+            "FOOTNOTE_QDRANT_TIMEOUT_SECONDS": "3",
+            "FOOTNOTE_SMALL_FILE_BYTES": "1000",  # files of the traffic go to both places
+            **settings,
+        }
         stack = undo.enter_context(running.stack_on(folder, postgres=postgres.url, broker=url, **given))
         wires = {}
         for part, name in (("index", "FOOTNOTE_QDRANT_URL"), ("files", "FOOTNOTE_S3_ENDPOINT")):

@@ -196,6 +196,7 @@ def _installed(folder: pathlib.Path, postgres: str, broker: str, settings: dict[
         "FOOTNOTE_EMBEDDER": "hashing-16",
         "FOOTNOTE_LEASE_SECONDS": "6",
         "FOOTNOTE_MIN_FREE_BYTES": "0",
+        "FOOTNOTE_SMALL_FILE_BYTES": "64",  # so that the tests' notes go to both places
         **settings,
     }
     if "FOOTNOTE_FILES_DIR" in settings:  # in place of the bucket
@@ -209,9 +210,8 @@ def _installed(folder: pathlib.Path, postgres: str, broker: str, settings: dict[
 
 def call(url: str, key: str, method: str, path: str, **parts: Any) -> Any:
     """One request, which must be well answered."""
-    reply = httpx.request(
-        method, url + path, headers={"Authorization": f"Bearer {key}"}, timeout=90, trust_env=False, **parts
-    )
+    headers = {"Authorization": f"Bearer {key}", **parts.pop("headers", {})}
+    reply = httpx.request(method, url + path, headers=headers, timeout=90, trust_env=False, **parts)
     assert reply.is_success, reply.text
     return reply.json() if reply.content else None
 

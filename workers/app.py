@@ -16,7 +16,7 @@ from celery import signals
 from app import bootstrap
 from app import settings as configuration
 from app.api.logs import configure
-from app.bootstrap.parts import KINDS
+from app.bootstrap.parts import INGEST, KINDS
 from app.domain.errors import FootnoteError
 from app.queues.celery_queue import WORK, make_app, queue_of
 
@@ -42,6 +42,9 @@ class Worker:
 
     def __init__(self) -> None:
         self.services = bootstrap.build(settings)
+        # However many threads there are: slices that wait for the same model would keep work from other workers, and
+        # every thread from the other lane.
+        self.ingesting = threading.BoundedSemaphore(settings.ingest_workers)
         self._stopped = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="footnote-heartbeat", daemon=True)
         self._heart.start()
@@ -101,11 +104,23 @@ def _stop(**_: Any) -> None:
 
 @app.task(name=WORK)  # type: ignore[untyped-decorator]
 def work(lane: str) -> None:
-    """Run slices of a lane while there are any, for some time; where more is due, call another worker to it."""
+    """Run slices of a lane while there are any, for some time; where more is due, call another worker to it.
+
+    Where this one has its hands full the message is let go: those who run here see what is due, and `wake` calls the others.
+    """
+    if lane != INGEST:
+        _run_slices(lane)
+    elif current().ingesting.acquire(blocking=False):
+        try:
+            _run_slices(lane)
+        finally:
+            current().ingesting.release()
+
+
+def _run_slices(lane: str) -> None:
     services = current().services
-    kinds = KINDS[lane]
     end = time.monotonic() + _TURN_SECONDS
-    while _is_due(lane) and services.runner.run_slice(kinds):
+    while _is_due(lane) and services.runner.run_slice(KINDS[lane]):
         if _is_due(lane):
             app.send_task(WORK, args=(lane,), queue=queue_of(app, lane), retry=False)
             if time.monotonic() > end:

@@ -144,6 +144,34 @@ def test_a_worker_stops_in_time_though_its_model_is_slow_and_the_work_costs_no_t
         assert (item["state"], item["failures"]) == ("queued", 0)
 
 
+def test_a_worker_leaves_to_others_what_it_can_not_work_on_at_once(tmp_path: pathlib.Path) -> None:
+    running.require(broker="redis")
+    with running.stack(
+        tmp_path, broker="redis", FOOTNOTE_EMBEDDER="hashing-16+1000ms", FOOTNOTE_INGEST_WORKERS="1"
+    ) as made:
+        url = made.api("api", running.free_port())
+        made.beat()
+        made.worker("first")
+        lines = "\n".join(json.dumps({"text": f"Note {number} tells of a harbour. " * 8}) for number in range(400))
+        job = call(
+            url,
+            made.key,
+            "POST",
+            "/v1/documents/batch?collection=default",
+            headers={"Content-Type": "application/x-ndjson"},
+            content=lines.encode(),
+        )["job_id"]
+
+        def at_once() -> int:
+            return len(call(url, made.key, "GET", f"/v1/jobs/{job}/items?state=running&limit=200")["data"])
+
+        until(at_once)
+        assert at_once() <= 64
+        made.worker("second")
+        until(lambda: at_once() > 64)
+        assert at_once() <= 128
+
+
 def test_a_database_that_is_not_migrated_is_not_served(tmp_path: pathlib.Path) -> None:
     running.require(broker="redis")
     with running.bare(tmp_path, broker="redis") as made:

@@ -103,6 +103,9 @@ def make_app(*, broker_url: str, name: str, lanes: Sequence[str], lease_seconds:
         task_queues=[kombu.Queue(f"{name}.{lane}", routing_key=f"{name}.{lane}") for lane in lanes],
         task_create_missing_queues=False,
         worker_prefetch_multiplier=1,
+        # After a reconnection Celery would take fewer messages at first, and more after each that ends: that is a request
+        # whose reply a thread of the pool waits for on the connection that the main thread reads.
+        worker_enable_prefetch_count_reduction=False,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,

@@ -47,3 +47,13 @@ def test_a_message_whose_connection_was_given_up_is_a_lost_connection_to_celery(
     finally:
         app.close()
         server.stop()
+
+
+@pytest.mark.parametrize("scheme", ["amqp", "redis"])
+def test_no_thread_of_the_pool_waits_for_a_reply_on_the_main_threads_connection(scheme: str) -> None:
+    """Workers that had met a broker's restart stopped taking messages (fault rounds, seed 106221, RabbitMQ)."""
+    app = make_app(broker_url=f"{scheme}://127.0.0.1/", name="test-qos", lanes=["a"], lease_seconds=60)
+    try:
+        assert app.conf.worker_enable_prefetch_count_reduction is False
+    finally:
+        app.close()

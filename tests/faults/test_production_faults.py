@@ -33,6 +33,7 @@ BROKERS = os.environ.get("FOOTNOTE_FAULT_BROKERS", "redis,rabbitmq" if LONG else
 SHORT_SECONDS = 1.5  # of a strike in the short round
 SHORT_FAULTS = 4  # of the short round, chosen by the seed
 NAMES = sorted(FAULTS) if LONG else sorted(random.Random(SEED).sample(sorted(FAULTS), SHORT_FAULTS))
+PADDING = "It is too long to be a row. " * 50  # its original goes to the file store
 SETTLE_SECONDS = 600.0 if LONG else 120.0
 
 pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(5400 if LONG else 300)]
@@ -92,7 +93,7 @@ def test_processes_start_while_broker_index_and_files_are_down(installed: Instal
         assert traffic.once(http, "POST", f"{url}/v1/search", json=query).status_code == 503
         ready = traffic.once(http, "GET", f"{url}/health/ready").json()
         assert sorted(part for part, trouble in ready["parts"].items() if trouble) == ["files", "queue", "vectors"]
-        note = {"collection": "started", "text": "A note."}
+        note = {"collection": "started", "text": "A note. " + PADDING}
         assert traffic.once(http, "POST", f"{url}/v1/documents", json=note).status_code == 503
 
     installed.broker_up()
@@ -128,7 +129,7 @@ def _probe(installed: Installation, traffic: Traffic, what: str, *, refused: boo
             case faults.READ:
                 reply = traffic.once(http, "GET", f"{url}/v1/documents?limit=1")
             case faults.WRITE:
-                body = {"collection": traffic.collection, "external_id": "probe", "text": note}
+                body = {"collection": traffic.collection, "external_id": "probe", "text": f"{note} {PADDING}"}
                 reply = traffic.once(http, "POST", f"{url}/v1/documents", json=body)
                 if not refused:
                     traffic.expected["probe"] = note

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-
-from app.db.types import ORDERED_TEXT
+from sqlalchemy.dialects import postgresql
 
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None
+
+ORDERED_TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 
 
 def upgrade() -> None:

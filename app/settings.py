@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(60.0, gt=0, description="how long a worker may be silent before its item is given on")
     max_attempts: int = Field(4, ge=1, description="tries of an item that fails for a passing reason")
     max_losses: int = Field(8, ge=2, description="losses without progress after which an item is quarantined")
-    stop_grace_seconds: float = Field(8.0, ge=0, description="time that running work gets to end at a stop")
+    stop_grace_seconds: float = Field(6.0, ge=0, description="time that running work gets to end at a stop")
     kept_versions: int = Field(10, ge=0, description="replaced versions of a document that keep original and text")
     job_retention_days: float = Field(90.0, gt=0, description="days after which final jobs are forgotten")
     answer_retention_days: float = Field(90.0, gt=0, description="days after which answers are forgotten")

@@ -6,6 +6,7 @@ with some threads, which share the model. On SIGTERM the slices in hand end at t
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import Any
@@ -24,6 +25,7 @@ ROUND = "footnote.round"  # the task that does one round of upkeep
 WAKE = "footnote.wake"  # the task that sends messages where work is due
 _TURN_SECONDS = 30.0  # of one message, so that one is never under way for longer than a slice beyond that
 _WAKE_SECONDS = 2.0
+_LAST_RESORT_SECONDS = 3.0  # after the grace
 _UPKEEP = "upkeep"
 
 settings = configuration.load()
@@ -50,11 +52,15 @@ class Worker:
         self._heart.start()
 
     def quiet(self) -> None:
-        """Claim nothing more; what is in hand ends at its next batch, or is cut short when the grace is over."""
+        """Claim nothing more; what is in hand ends at its next batch, or is cut short when the grace is over.
+
+        What can not be cut short, such as a store that does not answer, ends with the process; its leases lapse.
+        """
         self.services.runner.stop()
-        cut = threading.Timer(settings.stop_grace_seconds, self.services.stop_embedding)
-        cut.daemon = True
-        cut.start()
+        for seconds, call in ((0.0, self.services.stop_embedding), (_LAST_RESORT_SECONDS, _end)):
+            timer = threading.Timer(settings.stop_grace_seconds + seconds, call)
+            timer.daemon = True
+            timer.start()
 
     def close(self) -> None:
         """Let go of everything, once nothing runs any more."""
@@ -68,6 +74,11 @@ class Worker:
                 self.services.runner.heartbeat()
             except FootnoteError as error:  # the next beat tries again
                 log.warning("heartbeat_failed", code=error.code)
+
+
+def _end() -> None:
+    log.warning("stop_forced", detail="what was in hand did not end in time; its leases lapse")
+    os._exit(1)
 
 
 class _Held:

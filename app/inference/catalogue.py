@@ -11,7 +11,7 @@ from app.inference.embedder import BatchingEmbedder, Encoder
 from app.inference.hashing_embedder import HashingEncoder
 from app.inference.sentence_transformers_embedder import SentenceTransformersEncoder
 
-HASHING = re.compile(r"hashing-(\d{1,4})(?:\+(\d{1,4})ms)?")
+HASHING = re.compile(r"hashing-(\d{1,4})(?:\+(\d{1,5})ms)?")
 
 
 def create(

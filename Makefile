@@ -40,8 +40,9 @@ run: $(VENV)/.run
 	{ $(BIN)/footnote ingest samples && touch "$$FOOTNOTE_DATA_DIR/.sample"; }
 	@exec $(BIN)/footnote serve
 
+# Much of the tests' time is waiting for processes. The long files come first, so that no process is left with one at the end.
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(or $(PROCESSES),3) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -6,6 +6,8 @@ import dataclasses
 import ipaddress
 import itertools
 import json
+import os
+import random
 import signal
 import sys
 import time
@@ -23,6 +25,9 @@ from app.main import create_app
 from tests.services import running
 
 Json = dict[str, Any]
+
+# Of the rounds of faults; the processes among which pytest-xdist divides the tests have the same.
+os.environ.setdefault("FOOTNOTE_FAULT_SEED", str(random.SystemRandom().randrange(1, 10**6)))
 
 # A shell that starts the tests in the background has SIGINT ignored, and the commands under test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

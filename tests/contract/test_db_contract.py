@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import datetime as dt
-import os
 import pathlib
 import threading
 import uuid
@@ -39,6 +38,7 @@ from app.domain.ids import made_at, new_id
 from app.domain.jobs import Failure, Item, Job, JobKind, JobState, Stage, Warning_
 from app.domain.repositories import Database, LeaseProgress, Outcome
 from tests.contract import filter_cases
+from tests.services import running
 
 NOW = dt.datetime(2026, 3, 1, 12, 0, 0, 250, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(minutes=1)
@@ -46,15 +46,18 @@ SPACE = "space"
 BROKEN = Failure(code="unreadable_document", message="page 3 is not a page", retryable=False)
 
 
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    with running.database() as url:
+        yield url
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
 def database(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[SqlDatabase]:
     url: str | pathlib.Path = tmp_path / "footnote.sqlite"
     if request.param == "postgresql":
-        if not (given := os.environ.get("FOOTNOTE_TEST_POSTGRES_URL")):
-            missing = pytest.fail if os.environ.get("FOOTNOTE_REQUIRE_SERVICES") == "1" else pytest.skip
-            missing("FOOTNOTE_TEST_POSTGRES_URL names no server")
-        url = given
-        _empty(given)
+        url = request.getfixturevalue("postgres")
+        _empty(str(url))
     opened = SqlDatabase(url, pool_size=12, busy_timeout_seconds=20)
     opened.migrate()
     yield opened
@@ -1355,8 +1358,9 @@ def test_postgresql_gives_the_rows_of_a_process_that_stands_still_to_others(
     if database._engines.writer.dialect.name != "postgresql":
         pytest.skip("SQLite has one process")
     job, _ = queue_job(database, place, 1)
-    hasty = SqlDatabase(os.environ["FOOTNOTE_TEST_POSTGRES_URL"], pool_size=2, busy_timeout_seconds=0.5)
-    patient = SqlDatabase(os.environ["FOOTNOTE_TEST_POSTGRES_URL"], pool_size=2, busy_timeout_seconds=20)
+    url = database._engines.writer.url.render_as_string(hide_password=False)
+    hasty = SqlDatabase(url, pool_size=2, busy_timeout_seconds=0.5)
+    patient = SqlDatabase(url, pool_size=2, busy_timeout_seconds=20)
     try:
         with database.write() as still:
             assert still.jobs.get(place.workspace.id, job.id)

@@ -28,7 +28,7 @@ LONG = os.environ.get("FOOTNOTE_FAULT_ROUNDS") == "long"
 FILES = int(os.environ.get("FOOTNOTE_FAULT_FILES", "100" if LONG else "15"))
 STRIKES = int(os.environ.get("FOOTNOTE_FAULT_STRIKES", "20" if LONG else "1"))
 EMBEDDER = os.environ.get("FOOTNOTE_FAULT_EMBEDDER", "hashing-16")
-SEED = int(os.environ.get("FOOTNOTE_FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+SEED = int(os.environ["FOOTNOTE_FAULT_SEED"])  # tests/conftest.py draws one
 BROKERS = os.environ.get("FOOTNOTE_FAULT_BROKERS", "redis,rabbitmq" if LONG else "rabbitmq").split(",")
 SHORT_SECONDS = 1.5  # of a strike in the short round
 SHORT_FAULTS = 4  # of the short round, chosen by the seed

@@ -198,7 +198,7 @@ def test_a_filter_in_the_query_that_is_no_json(api: Any, problem: Any) -> None:
     problem(api.get("/v1/documents", params={"filter": "{"}), 422, "bad_filter")
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "-1", "1e3", "../..", str(uuid.uuid4()).upper(), "\u0661"])
+@pytest.mark.parametrize("cursor", ["", "x", "-1", "1e3", "../..", "DA85DC85-FCD6-4F51-A4FE-765E142B2F7A", "\u0661"])
 def test_a_bad_cursor(api: Any, problem: Any, cursor: str) -> None:
     job = api.live(api.collection(), "cursor words")
     for path in (

@@ -49,10 +49,14 @@ def missing(why: str) -> NoReturn:
     pytest.skip(why)
 
 
+def postgres() -> str:
+    """The address of the machine's server, whose databases stay as they are; tests make their own there."""
+    return os.environ.get("FOOTNOTE_TEST_POSTGRES_URL") or missing("FOOTNOTE_TEST_POSTGRES_URL names no server")
+
+
 def require(*, broker: str) -> None:
     """Skip, or fail in CI, where a server of the machine is missing."""
-    if not os.environ.get("FOOTNOTE_TEST_POSTGRES_URL"):
-        missing("FOOTNOTE_TEST_POSTGRES_URL names no server")
+    postgres()
     variable, _, port = _BROKERS[broker]
     if not os.environ.get(variable):
         try:
@@ -144,7 +148,7 @@ class Stack:
     @property
     def key(self) -> str:
         """The admin's."""
-        return (self.folder / "data" / "admin.key").read_text().strip()
+        return pathlib.Path(self.environment["FOOTNOTE_DATA_DIR"], "admin.key").read_text().strip()
 
     def close(self) -> None:
         """End what still runs."""
@@ -155,7 +159,7 @@ class Stack:
 @contextlib.contextmanager
 def stack(folder: pathlib.Path, *, broker: str, **settings: str) -> Iterator[Stack]:
     """An empty database, index, bucket and broker, migrated; no process of ours runs yet."""
-    with _database() as postgres, _installed(folder, postgres, broker_url(broker), settings) as made:
+    with database() as postgres, _installed(folder, postgres, broker_url(broker), settings) as made:
         made.migrate()
         yield made
 
@@ -170,7 +174,7 @@ def stack_on(folder: pathlib.Path, *, postgres: str, broker: str, **settings: st
 @contextlib.contextmanager
 def bare(folder: pathlib.Path, *, broker: str) -> Iterator[Stack]:
     """The same, not migrated."""
-    with _database() as postgres, _installed(folder, postgres, broker_url(broker), {}) as made:
+    with database() as postgres, _installed(folder, postgres, broker_url(broker), {}) as made:
         yield made
 
 
@@ -236,9 +240,9 @@ def until_open(*ports: int) -> None:
 
 
 @contextlib.contextmanager
-def _database() -> Iterator[str]:
+def database() -> Iterator[str]:
     """The address of an empty database of its own."""
-    server = sa.make_url(os.environ["FOOTNOTE_TEST_POSTGRES_URL"])
+    server = sa.make_url(postgres())
     name = f"footnote_{uuid.uuid4().hex[:12]}"
     engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:

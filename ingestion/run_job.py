@@ -18,7 +18,8 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from app.domain.errors import FootnoteError, PartDownError, TransientError
+from app.domain import disk
+from app.domain.errors import FootnoteError, PartDownError, StorageFullError, TransientError
 from app.domain.events import Observer
 from app.domain.ids import made_at
 from app.domain.jobs import Failure, Item, JobKind, JobState
@@ -212,8 +213,13 @@ class JobRunner:
                 self._give_back(items)
                 return
             failure = Failure(code=error.code, message=error.message, retryable=True)
-            self._try_again(items, failure, down=isinstance(error, PartDownError))
+            self._try_again(items, failure, down=isinstance(error, PartDownError) or disk.is_full(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the items must end; it is recorded with its trace
+            if disk.is_full(error):
+                self._try_again(
+                    items, Failure(code=StorageFullError.code, message=str(error), retryable=True), down=True
+                )
+                return
             self._unexpected(error, items)
             self._after_unexpected(items, kinds, error)
 
@@ -240,7 +246,7 @@ class JobRunner:
     def _try_again(self, items: Sequence[Item], failure: Failure, *, down: bool = False) -> None:
         """Postpone items that a passing error hit, or end them where their tries are used up.
 
-        A part that is `down` is no item's fault and takes none of its tries, for as long as an outage may last.
+        A part that is `down` or full is no item's fault and takes none of its tries, for as long as an outage may last.
         """
         now = self._clock.now()
         with self._database.write() as work:

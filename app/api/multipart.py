@@ -17,6 +17,7 @@ from starlette.requests import Request
 from app.api import bodies
 from app.api.problems import MalformedBodyError
 from app.documents.uploads import Staged
+from app.domain import disk
 from app.domain.errors import BadNameError, EmptyFileError, InvalidInputError, TooLargeError
 
 FIELDS = frozenset({"collection", "external_id", "title", "metadata", "readers"})
@@ -145,6 +146,7 @@ async def receive(request: Request, path: pathlib.Path, *, limit: int) -> Form:
         MalformedBodyError: not a well-formed form.
         InvalidInputError: no file, two files, a field that is unknown or there twice.
         EmptyFileError: 0 bytes.
+        StorageFullError: no room for it.
     """
     declared = bodies.declared_bytes(request)
     if declared is not None and declared > limit + _FORM_BYTES:
@@ -152,7 +154,7 @@ async def receive(request: Request, path: pathlib.Path, *, limit: int) -> Form:
     reader = _Reader(file_limit=limit)
     parser = _parser(request, reader)
     digest = hashlib.sha256()
-    with await anyio.to_thread.run_sync(path.open, "xb") as file:
+    with disk.our_errors(), await anyio.to_thread.run_sync(path.open, "xb") as file:
 
         def flush() -> None:
             digest.update(reader.pending)

@@ -18,8 +18,8 @@ import tarfile
 from collections.abc import Callable, Iterator
 from typing import IO
 
+from app.domain.disk import our_errors
 from app.domain.errors import ConfigurationError, ConflictError, FolderNewerError
-from app.stores.folder_files import our_errors
 from app.stores.folder_lock import FORMAT
 
 MANIFEST = "manifest.json"

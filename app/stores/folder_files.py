@@ -18,14 +18,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import BinaryIO
 
-from app.domain.errors import (
-    BadNameError,
-    ConfigurationError,
-    FootnoteError,
-    NotFoundError,
-    StorageFullError,
-    TransientError,
-)
+from app.domain.disk import our_errors
+from app.domain.errors import BadNameError, NotFoundError
 from app.stores import file_keys
 
 STAGING = "staging"
@@ -246,27 +240,3 @@ def _syncing(folder: pathlib.Path, *, together: bool) -> Iterator[Callable[[Iter
         yield sync_all
     finally:
         os.close(descriptor)
-
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_CLOSED_TO_US = {errno.EROFS, errno.EACCES, errno.EPERM}
-
-
-@contextlib.contextmanager
-def our_errors(path: pathlib.Path) -> Iterator[None]:
-    """What the file system raises, as errors of ours."""
-    try:
-        yield
-    except FootnoteError:
-        raise
-    except OSError as error:
-        raise _our_error(error, path) from error
-
-
-def _our_error(error: OSError, path: pathlib.Path) -> FootnoteError:
-    where = error.filename or path
-    if error.errno in _FULL:
-        return StorageFullError(f"no room left to write {where}: {error.strerror}")
-    if error.errno in _CLOSED_TO_US:
-        return ConfigurationError(f"{where} can't be written: {error.strerror}", code="read_only")
-    return TransientError(f"{where}: {error.strerror or error}", code="files_unavailable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import random
 import signal
@@ -13,13 +14,15 @@ from typing import Final
 
 import httpx
 import kombu
+import pytest
 
-from tests.services import running
+from tests.services import running, servers
 from tests.services.proxy import Mode, Proxy
 from tests.services.running import Stack
 from tests.services.servers import Postgres, Redis
 
 LEASE_SECONDS = 3.0
+_DISK_BYTES = 600 * 1024 * 1024
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -27,6 +30,7 @@ class Installation:
     """The processes, and what stands between them."""
 
     stack: Stack
+    disk: pathlib.Path  # what the database, the broker if it is Redis, and the processes write to
     broker: str
     postgres: Postgres
     redis: Redis | None
@@ -81,16 +85,18 @@ def installation(folder: pathlib.Path, *, broker: str, **settings: str) -> Itera
     """Two API processes, two workers and a beat, all running."""
     running.require(broker=broker)
     with contextlib.ExitStack() as undo:
-        postgres = Postgres(folder / "postgres")
+        disk = undo.enter_context(servers.small_disk(folder / "disk", _DISK_BYTES))
+        postgres = Postgres(disk / "postgres")
         undo.callback(postgres.stop)
         postgres.start()
         redis = None
         if broker == "redis":
-            redis = Redis(folder / "redis")
+            redis = Redis(disk / "redis")
             undo.callback(redis.stop)
             redis.start()
         url = redis.url if redis else running.broker_url(broker)
         given = {
+            "FOOTNOTE_DATA_DIR": str(disk / "data"),
             "FOOTNOTE_LEASE_SECONDS": str(LEASE_SECONDS),
             "FOOTNOTE_QDRANT_TIMEOUT_SECONDS": "3",
             "FOOTNOTE_SMALL_FILE_BYTES": "1000",  # files of the traffic go to both places
@@ -105,6 +111,7 @@ def installation(folder: pathlib.Path, *, broker: str, **settings: str) -> Itera
         stack.migrate()
         made = Installation(
             stack=stack,
+            disk=disk,
             broker=broker,
             postgres=postgres,
             redis=redis,
@@ -186,6 +193,27 @@ def _stopped(made: Installation, rng: random.Random) -> Iterator[None]:
         process.send_signal(signal.SIGCONT)
 
 
+@contextlib.contextmanager
+def _disk_full(made: Installation, rng: random.Random) -> Iterator[None]:
+    """Nothing is left, or a little; who gave up over that is started again once there is room."""
+    if not made.disk.is_mount():
+        pytest.skip("no small disk can be mounted here")
+    filler = made.disk / "filler"
+    left = rng.choice((0, 0, 64 * 1024, 2 * 1024 * 1024))
+    with filler.open("wb") as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(64 * 1024))
+            file.flush()
+    os.truncate(filler, max(0, filler.stat().st_size - left))
+    try:
+        yield
+    finally:
+        filler.unlink()
+        for server in (made.postgres, made.redis):
+            if server is not None and not server.runs:
+                server.start()
+
+
 def _wired(part: str, mode: Mode) -> Strike:
     @contextlib.contextmanager
     def strike(made: Installation, _: random.Random, __: float) -> Iterator[None]:
@@ -212,6 +240,7 @@ FAULTS = {
     "files_answer_503": Fault(
         strike=_wired("files", "busy"), seconds=15, serves=frozenset((READ, SEARCH)), refuses=frozenset((WRITE,))
     ),
+    "disk_full": Fault(strike=lambda m, r, _: _disk_full(m, r), seconds=8, serves=frozenset()),
     "index_refuses": Fault(strike=_wired("index", "refuse"), seconds=30, **_INDEX),
     "index_hangs": Fault(strike=_wired("index", "hang"), seconds=10, serves=frozenset((READ, WRITE))),
     "index_answers_503": Fault(strike=_wired("index", "busy"), seconds=10, **_INDEX),

@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import redis
 import sqlalchemy as sa
@@ -51,6 +51,11 @@ class Server:
             assert self._process.poll() is None, self._log.read_text(errors="replace")[-2000:]
             assert time.monotonic() < deadline, self._log.read_text(errors="replace")[-2000:]
             time.sleep(0.05)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended by itself."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self, number: signal.Signals = signal.SIGKILL) -> None:
         """By a signal."""
@@ -109,7 +114,13 @@ class Postgres(Server):
         port = running.free_port()
         self.url = f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
         engine = sa.create_engine(self.url, poolclass=sa.pool.NullPool)
-        settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off"}
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "max_wal_size": "64MB",
+        }
         chosen = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         super().__init__(
             folder, [str(programs / "postgres"), "-D", str(files), *chosen], lambda: engine.connect().close(), **how
@@ -118,6 +129,21 @@ class Postgres(Server):
     def stop(self, number: signal.Signals = signal.SIGQUIT) -> None:
         """SIGQUIT is a crash of everything; SIGINT an end that cuts every session. The shared memory goes with both."""
         super().stop(number)
+
+
+@contextlib.contextmanager
+def small_disk(folder: pathlib.Path, size: int) -> Iterator[pathlib.Path]:
+    """A disk of so many bytes, where this account may mount one; else just a folder."""
+    folder.mkdir()
+    made = False
+    if os.geteuid() == 0 and (mount := shutil.which("mount")):
+        how = ["-t", "tmpfs", "-o", f"size={size},mode=755", "none", str(folder)]
+        made = subprocess.run([mount, *how], check=False, capture_output=True).returncode == 0
+    try:
+        yield folder
+    finally:
+        if made:
+            subprocess.run([shutil.which("umount") or "umount", "--lazy", str(folder)], check=True)
 
 
 def _let_through(folder: pathlib.Path) -> None:

@@ -12,8 +12,9 @@ import textwrap
 
 import pytest
 
+from app.domain.disk import our_errors
 from app.domain.errors import ConfigurationError, FootnoteError, NotFoundError, StorageFullError, TransientError
-from app.stores.folder_files import FolderFileStore, our_errors
+from app.stores.folder_files import FolderFileStore
 
 
 @pytest.fixture

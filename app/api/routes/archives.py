@@ -20,7 +20,8 @@ from app.api.event_stream import CONTENT, EventStream
 from app.api.house import Admin, Call
 from app.api.openapi import file_body
 from app.api.problems import ContentTypeError, responses
-from app.documents.archive.importing import Imported, disk_errors
+from app.documents.archive.importing import Imported
+from app.domain import disk
 from app.domain.access import Principal
 from app.domain.errors import StorageFullError
 
@@ -176,7 +177,7 @@ async def _receive(call: Call, path: pathlib.Path) -> None:
     least = call.house.settings.min_free_bytes
     await anyio.to_thread.run_sync(_require_room, path.parent, least + declared)
     looked = 0
-    with disk_errors():
+    with disk.our_errors():
         async with await anyio.open_file(path, "xb") as file:
             async for piece in bodies.stream(call.request):
                 await file.write(piece)

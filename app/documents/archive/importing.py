@@ -17,10 +17,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import errno
 import pathlib
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from app.documents.add import collection_named
 from app.documents.archive import merging
@@ -31,9 +30,10 @@ from app.documents.archive.reading import Archive, Batch, Contents, Member, Piec
 from app.documents.archive.writing import require_reads_all
 from app.documents.collections import Collections
 from app.documents.uploads import check_name
+from app.domain import disk
 from app.domain.access import Principal, scope
 from app.domain.documents import Chunk, Collection, Index, Indexed, Version, VersionState, chunk_ids
-from app.domain.errors import ConflictError, NotFoundError, StorageFullError, TransientError
+from app.domain.errors import ConflictError, NotFoundError, TransientError
 from app.domain.ids import new_id
 from app.domain.jobs import Item, Job, Stage
 from app.domain.ports import Clock, FileStore, JobQueue, VectorStore
@@ -256,7 +256,7 @@ class ImportCollection:
                 continue
             path = self.stage()
             try:
-                with disk_errors(), path.open("xb") as staged:
+                with disk.our_errors(), path.open("xb") as staged:
                     staged.writelines(archive.blocks(member))
                 self.files.put(key, path)
             finally:
@@ -418,18 +418,6 @@ class _ChangedError(Exception):
 
 def _decided(plan: Plan) -> tuple[Fate, uuid.UUID, int]:
     return plan.fate, plan.version.id, plan.version.seq
-
-
-@contextlib.contextmanager
-def disk_errors() -> Iterator[None]:
-    """What a local disk raises, as errors of ours."""
-    try:
-        yield
-    except OSError as error:
-        said = f"{error.filename or 'a file'}: {error.strerror or error}"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise StorageFullError(f"no room left to write {said}") from error
-        raise TransientError(said, code="files_unavailable") from error
 
 
 def _source(principal: Principal, contents: Contents, request_id: str | None) -> Source:

@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     s3_bucket: str | None = Field(None, description="bucket of originals and texts; or FOOTNOTE_FILES_DIR")
     files_dir: pathlib.Path | None = Field(None, description="a folder that all processes share, in place of a bucket")
     # and what goes with them
+    database_timeout_seconds: float = Field(30.0, gt=0, description="longest wait for one statement of the database")
     small_file_bytes: int = Field(
         16_384, ge=0, le=1_048_576, description="largest original or text that is kept as a row of the database"
     )
@@ -115,6 +116,9 @@ class Settings(BaseSettings):
     s3_access_key: str | None = Field(None, description="its access key; else as boto3 finds one")
     s3_secret_key: str | None = Field(None, description="its secret key")
     s3_prefix: str = Field("", description="before the keys of contents")
+    s3_timeout_seconds: float = Field(
+        10.0, gt=0, description="longest wait until it says something; it is asked thrice"
+    )
 
     # Manners
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")

@@ -31,7 +31,7 @@ def open_parts(settings: Settings, undo: contextlib.ExitStack) -> Parts:
         ConfigurationError: a setting is missing, or the database is not migrated; the message says what to do.
         FolderNewerError: the database was written by a newer version.
     """
-    database = database_of(settings)
+    database = database_of(settings, patience_seconds=settings.database_timeout_seconds)
     undo.callback(database.close)
     database.require_newest()
     staging = settings.data_dir / "staging"
@@ -78,12 +78,13 @@ def open_parts(settings: Settings, undo: contextlib.ExitStack) -> Parts:
     )
 
 
-def database_of(settings: Settings) -> SqlDatabase:
-    """The database alone: what `footnote migrate` needs."""
+def database_of(settings: Settings, *, patience_seconds: float | None = None) -> SqlDatabase:
+    """The database alone: what `footnote migrate` needs, whose statements take as long as they take."""
     return SqlDatabase(
         _required(settings.database_url),
         pool_size=settings.request_workers + settings.ingest_workers + _ASIDE,
         busy_timeout_seconds=_BUSY_SECONDS,
+        patience_seconds=patience_seconds,
     )
 
 
@@ -105,6 +106,7 @@ def _files(settings: Settings) -> FileStore:
             access_key=settings.s3_access_key,
             secret_key=settings.s3_secret_key,
             prefix=settings.s3_prefix,
+            timeout_seconds=settings.s3_timeout_seconds,
         )
     )
 

@@ -38,7 +38,9 @@ class Engines:
         self.writer.dispose()
 
 
-def open_engines(url: str | pathlib.Path, *, pool_size: int, busy_timeout_seconds: float) -> Engines:
+def open_engines(
+    url: str | pathlib.Path, *, pool_size: int, busy_timeout_seconds: float, patience_seconds: float | None = None
+) -> Engines:
     """Engines for a database URL, or for the path of an SQLite file. Connects to nothing yet.
 
     Raises:
@@ -49,7 +51,7 @@ def open_engines(url: str | pathlib.Path, *, pool_size: int, busy_timeout_second
         case "sqlite":
             return _sqlite_engines(parsed, pool_size, busy_timeout_seconds)
         case "postgresql":
-            return _postgresql_engines(parsed, pool_size, busy_timeout_seconds)
+            return _postgresql_engines(parsed, pool_size, busy_timeout_seconds, patience_seconds)
         case other:
             raise ConfigurationError(f"the database is SQLite or PostgreSQL, not {other}")
 
@@ -132,7 +134,7 @@ def _beginning_with(statement: str) -> Callable[[sa.Connection], None]:
     return begun
 
 
-def _postgresql_engines(url: sa.URL, pool_size: int, timeout_seconds: float) -> Engines:
+def _postgresql_engines(url: sa.URL, pool_size: int, timeout_seconds: float, patience_seconds: float | None) -> Engines:
     """Reading units see one state (REPEATABLE READ); writing units lock the rows that they are about to change."""
     reader = _engine(
         url, pool_size=pool_size, timeout_seconds=timeout_seconds, isolation_level="REPEATABLE READ", pool_pre_ping=True
@@ -141,18 +143,36 @@ def _postgresql_engines(url: sa.URL, pool_size: int, timeout_seconds: float) -> 
         url, pool_size=pool_size, timeout_seconds=timeout_seconds, isolation_level="READ COMMITTED", pool_pre_ping=True
     )
     for engine in (reader, writer):
-        sa.event.listen(engine, "connect", _with_limits(timeout_seconds))
+        sa.event.listen(engine, "connect", _with_limits(timeout_seconds, patience_seconds))
+    if patience_seconds is not None:
+        from app.db.patience import Patience  # noqa: PLC0415 - its driver is installed where it is used
+
+        patience = Patience(patience_seconds)
+        for engine in (reader, writer):
+            sa.event.listen(engine, "do_connect", _connecting_by(patience.connect))
     return Engines(reader=reader, writer=writer, writing=contextlib.nullcontext)
 
 
-def _with_limits(timeout_seconds: float) -> Callable[[Any, object], None]:
-    """No unit waits longer than this for rows of another; one whose process stands still loses them after twice that."""
+def _connecting_by(connect: Callable[..., Any]) -> Callable[..., Any]:
+    def connecting(_dialect: object, _record: object, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        return connect(*arguments, **options)
+
+    return connecting
+
+
+def _with_limits(timeout_seconds: float, patience_seconds: float | None) -> Callable[[Any, object], None]:
+    """No unit waits longer than this for rows of another; one whose process stands still loses them after twice that.
+
+    The server itself ends a statement that nobody waits for any longer.
+    """
     milliseconds = round(timeout_seconds * 1000)
 
     def connected(connection: Any, _record: object) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"SET lock_timeout = {milliseconds}")
             cursor.execute(f"SET idle_in_transaction_session_timeout = {2 * milliseconds}")
+            if patience_seconds is not None:
+                cursor.execute(f"SET statement_timeout = {round(patience_seconds * 1000)}")
         connection.commit()
 
     return connected

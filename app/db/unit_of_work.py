@@ -55,10 +55,20 @@ class SqlDatabase:
         url: of the database, or the path of an SQLite file.
         pool_size: how many units may read at once; one more writes on SQLite, as many on PostgreSQL.
         busy_timeout_seconds: how long a unit waits for its connection, or to write, before it gives up.
+        patience_seconds: the longest that one statement may take on PostgreSQL, and that it may be silent; None: no limit.
     """
 
-    def __init__(self, url: str | pathlib.Path, *, pool_size: int, busy_timeout_seconds: float) -> None:
-        self._engines = open_engines(url, pool_size=pool_size, busy_timeout_seconds=busy_timeout_seconds)
+    def __init__(
+        self,
+        url: str | pathlib.Path,
+        *,
+        pool_size: int,
+        busy_timeout_seconds: float,
+        patience_seconds: float | None = None,
+    ) -> None:
+        self._engines = open_engines(
+            url, pool_size=pool_size, busy_timeout_seconds=busy_timeout_seconds, patience_seconds=patience_seconds
+        )
 
     def migrate(self) -> None:
         """Bring the tables to the form that this code knows. Raises FolderNewerError where they are past it."""

@@ -27,8 +27,7 @@ from app.domain.errors import (
 from app.stores import file_keys
 
 _CONNECT_SECONDS = 5.0
-_READ_SECONDS = 30.0
-_ATTEMPTS = 4  # of what is transient, with growing pauses between them
+_ATTEMPTS = 3  # of what is transient, with growing pauses between them
 _AT_ONCE = 8  # requests of one call
 _IN_MEMORY_BYTES = 8 << 20  # of an open content; a larger one is kept in a temporary file
 _DELETE_KEYS = 1_000  # of one request, the most that S3 takes
@@ -50,6 +49,7 @@ class Bucket:
     access_key: str | None = None  # None: as boto3 finds it, in the environment or from the machine's role
     secret_key: str | None = None
     prefix: str = ""  # of keys, for a bucket that others use too
+    timeout_seconds: float = 10.0  # until it says something, each time it is asked
 
 
 class S3FileStore:
@@ -64,7 +64,7 @@ class S3FileStore:
         self._bucket = bucket
         config = botocore.config.Config(
             connect_timeout=_CONNECT_SECONDS,
-            read_timeout=_READ_SECONDS,
+            read_timeout=bucket.timeout_seconds,
             retries={"mode": "standard", "max_attempts": _ATTEMPTS},
             max_pool_connections=4 * _AT_ONCE,
             s3={"addressing_style": "path"},

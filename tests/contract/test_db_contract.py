@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import pathlib
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,7 @@ from app.domain.jobs import Failure, Item, Job, JobKind, JobState, Stage, Warnin
 from app.domain.repositories import Database, LeaseProgress, Outcome
 from tests.contract import filter_cases
 from tests.services import running
+from tests.services.proxy import Proxy
 
 NOW = dt.datetime(2026, 3, 1, 12, 0, 0, 250, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(minutes=1)
@@ -1374,6 +1376,37 @@ def test_postgresql_gives_the_rows_of_a_process_that_stands_still_to_others(
     finally:
         hasty.close()
         patient.close()
+
+
+@pytest.mark.services
+def test_postgresql_that_is_reached_and_says_nothing_is_down_and_comes_back(postgres: str) -> None:
+    url = sa.make_url(postgres)
+    wire = Proxy(url.port or 5432)
+    through = url.set(port=wire.port).render_as_string(hide_password=False)
+    opened = SqlDatabase(through, pool_size=2, busy_timeout_seconds=5, patience_seconds=0.5)
+    try:
+        opened.ping()
+        wire.set("hang")
+        began = time.monotonic()
+        with pytest.raises(PartDownError):
+            opened.ping()
+        assert time.monotonic() - began < 20
+        wire.set("pass")
+        opened.ping()
+    finally:
+        opened.close()
+        wire.close()
+
+
+@pytest.mark.services
+def test_postgresql_ends_a_statement_that_takes_too_long(postgres: str) -> None:
+    opened = SqlDatabase(postgres, pool_size=2, busy_timeout_seconds=5, patience_seconds=0.2)
+    try:
+        with pytest.raises(TransientError), opened.read() as work:
+            work._connection.execute(sa.text("SELECT pg_sleep(20)"))
+        opened.ping()
+    finally:
+        opened.close()
 
 
 def test_a_job_that_may_still_get_items_goes_on(database: SqlDatabase, place: Place) -> None:

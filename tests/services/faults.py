@@ -22,6 +22,7 @@ from tests.services.running import Stack
 from tests.services.servers import Postgres, Redis
 
 LEASE_SECONDS = 3.0
+_WIRED = {"database": "FOOTNOTE_DATABASE_URL", "index": "FOOTNOTE_QDRANT_URL", "files": "FOOTNOTE_S3_ENDPOINT"}
 _DISK_BYTES = 600 * 1024 * 1024
 
 
@@ -34,7 +35,7 @@ class Installation:
     broker: str
     postgres: Postgres
     redis: Redis | None
-    wires: dict[str, Proxy]  # before `index`, `files` and, where that is RabbitMQ, `broker`
+    wires: dict[str, Proxy]  # before `database`, `index`, `files` and, where that is RabbitMQ, `broker`
     ports: dict[str, int]  # of API processes
     amqp_url: str | None  # of the broker itself, past the wire
 
@@ -98,16 +99,15 @@ def installation(folder: pathlib.Path, *, broker: str, **settings: str) -> Itera
         given = {
             "FOOTNOTE_DATA_DIR": str(disk / "data"),
             "FOOTNOTE_LEASE_SECONDS": str(LEASE_SECONDS),
+            "FOOTNOTE_DATABASE_TIMEOUT_SECONDS": "5",
             "FOOTNOTE_QDRANT_TIMEOUT_SECONDS": "3",
+            "FOOTNOTE_S3_TIMEOUT_SECONDS": "2",
             "FOOTNOTE_SMALL_FILE_BYTES": "1000",  # files of the traffic go to both places
             **settings,
         }
         stack = undo.enter_context(running.stack_on(folder, postgres=postgres.url, broker=url, **given))
-        wires = {}
-        for part, name in (("index", "FOOTNOTE_QDRANT_URL"), ("files", "FOOTNOTE_S3_ENDPOINT")):
-            wires[part] = _wire(undo, stack, name)
-        if redis is None:
-            wires["broker"] = _wire(undo, stack, "FOOTNOTE_BROKER_URL")
+        wired = dict(_WIRED if redis else _WIRED | {"broker": "FOOTNOTE_BROKER_URL"})
+        wires = {part: _wire(undo, stack, name) for part, name in wired.items()}
         stack.migrate()
         made = Installation(
             stack=stack,
@@ -239,6 +239,10 @@ FAULTS = {
     ),
     "files_answer_503": Fault(
         strike=_wired("files", "busy"), seconds=15, serves=frozenset((READ, SEARCH)), refuses=frozenset((WRITE,))
+    ),
+    "postgres_hangs": Fault(strike=_wired("database", "hang"), seconds=15, serves=frozenset(), refuses=_ALL),
+    "files_hang": Fault(
+        strike=_wired("files", "hang"), seconds=15, serves=frozenset((READ, SEARCH)), refuses=frozenset((WRITE,))
     ),
     "disk_full": Fault(strike=lambda m, r, _: _disk_full(m, r), seconds=8, serves=frozenset()),
     "index_refuses": Fault(strike=_wired("index", "refuse"), seconds=30, **_INDEX),

@@ -20,7 +20,7 @@ from app.stores.redis_limits import RedisLimits
 from app.stores.s3_files import Bucket, S3FileStore
 from app.stores.small_files import SmallFilesInRows
 
-_BUSY_SECONDS = 30.0  # longest wait for a connection to the database
+_BUSY_SECONDS = 15.0  # longest wait for a connection to the database, and for rows that another unit holds
 _ASIDE = 8  # connections beyond those that requests and workers use: sweeps, heartbeats
 
 

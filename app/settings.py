@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Annotated, Literal
+import urllib.parse
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -17,7 +18,7 @@ _GIB = 1024 * _MIB
 class Settings(BaseSettings):
     """The settings of one process. README lists them; a test holds the list to this class."""
 
-    model_config = SettingsConfigDict(env_prefix="FOOTNOTE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="FOOTNOTE_", env_ignore_empty=True, frozen=True, extra="forbid")
 
     # The folder and the address
     data_dir: pathlib.Path = Field(pathlib.Path("data"), description="the folder that holds everything")
@@ -141,7 +142,7 @@ class Settings(BaseSettings):
         return any(each is not None for each in chosen)
 
     def require_whole_mode(self) -> None:
-        """Raise ConfigurationError where production mode is half set; the message names what is missing."""
+        """Raise ConfigurationError where production mode is half set or wrongly set; the message says what is missing."""
         if not self.production:
             return
         missing = [
@@ -155,21 +156,54 @@ class Settings(BaseSettings):
             if value is None
         ]
         if missing:
-            raise ConfigurationError(
-                f"production mode is half set: {', '.join(missing)} missing; set all of them, or none for the embedded mode",
-                code="half_set",
+            raise _half_set(
+                f"production mode is half set: {', '.join(missing)} missing; set all of them, or none for the embedded mode"
             )
-        if not str(self.database_url).startswith("postgresql"):
-            raise ConfigurationError(
-                "production mode takes PostgreSQL: FOOTNOTE_DATABASE_URL=postgresql+psycopg://...", code="half_set"
+        if not _is_url(self.database_url, "postgresql", "postgresql+psycopg"):
+            raise _half_set(
+                "production mode takes PostgreSQL: FOOTNOTE_DATABASE_URL=postgresql+psycopg://user@host/name"
             )
+        if self.s3_bucket is not None and self.files_dir is not None:
+            raise _half_set("FOOTNOTE_S3_BUCKET and FOOTNOTE_FILES_DIR are both set: originals lie in one place")
+        if (self.s3_access_key is None) is not (self.s3_secret_key is None):
+            lacks = "FOOTNOTE_S3_SECRET_KEY" if self.s3_secret_key is None else "FOOTNOTE_S3_ACCESS_KEY"
+            raise _half_set(f"the S3 store's keys are half set: {lacks} missing; without both, boto3 finds its own")
         if self.requests_per_minute is not None and self.redis_url is None:
-            raise ConfigurationError(
-                "FOOTNOTE_REQUESTS_PER_MINUTE is counted over all processes in production mode: set FOOTNOTE_REDIS_URL",
-                code="half_set",
+            raise _half_set(
+                "FOOTNOTE_REQUESTS_PER_MINUTE is counted over all processes in production mode: set FOOTNOTE_REDIS_URL"
             )
-        if not str(self.broker_url).startswith(("amqp://", "amqps://", "redis://", "rediss://")):
-            raise ConfigurationError("FOOTNOTE_BROKER_URL begins with amqp:// or redis://", code="half_set")
+        for name, value, schemes in (
+            ("FOOTNOTE_BROKER_URL", self.broker_url, ("amqp", "amqps", "redis", "rediss")),
+            ("FOOTNOTE_QDRANT_URL", self.qdrant_url, ("http", "https")),
+            ("FOOTNOTE_S3_ENDPOINT", self.s3_endpoint, ("http", "https")),
+            ("FOOTNOTE_REDIS_URL", self.redis_url, ("redis", "rediss", "unix")),
+        ):
+            if value is not None and not _is_url(value, *schemes):
+                raise _half_set(f"{name} is no URL that begins with {' or '.join(f'{each}://' for each in schemes)}")
+
+    def require_production(self) -> Self:
+        """These, where they are those of production mode, whole. Raises ConfigurationError, which says what is missing."""
+        self.require_whole_mode()
+        if not self.production:
+            raise _half_set(
+                "this is a process of production mode, of which nothing is set: FOOTNOTE_DATABASE_URL, "
+                "FOOTNOTE_QDRANT_URL, FOOTNOTE_BROKER_URL, and FOOTNOTE_S3_BUCKET or FOOTNOTE_FILES_DIR"
+            )
+        return self
+
+
+def _half_set(sentence: str) -> ConfigurationError:
+    return ConfigurationError(sentence, code="half_set")
+
+
+def _is_url(value: str | None, *schemes: str) -> bool:
+    """Whether it has one of the schemes, and behind it a host with a port that is a number, or a path."""
+    try:
+        parts = urllib.parse.urlsplit(value or "")
+        usable = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    return usable and parts.scheme in schemes and bool(parts.netloc or parts.path.strip("/"))
 
 
 def load() -> Settings:

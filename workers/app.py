@@ -7,6 +7,7 @@ with some threads, which share the model. On SIGTERM the slices in hand end at t
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from typing import Any
@@ -28,10 +29,18 @@ _WAKE_SECONDS = 2.0
 _LAST_RESORT_SECONDS = 3.0  # after the grace
 _UPKEEP = "upkeep"
 
-settings = configuration.load()
-settings.require_whole_mode()
+
+def _configured() -> configuration.Settings:
+    """The settings of this process, which ends with a sentence where they are not those of production mode."""
+    try:
+        return configuration.load().require_production()
+    except FootnoteError as error:
+        sys.exit(f"footnote: {error.explained}")
+
+
+settings = _configured()
 app = make_app(
-    broker_url=settings.broker_url or "memory://",
+    broker_url=str(settings.broker_url),
     name=settings.queue_prefix,
     lanes=list(KINDS),
     lease_seconds=settings.lease_seconds,
@@ -96,8 +105,16 @@ def current() -> Worker:
 
 @signals.worker_init.connect  # type: ignore[untyped-decorator]
 def _start(**_: Any) -> None:
+    """Open everything. What goes wrong here ends the process: Celery would log it, and take messages all the same."""
     configure(settings)
-    _Held.worker = Worker()
+    try:
+        _Held.worker = Worker()
+    except FootnoteError as error:
+        log.critical("start_failed", code=error.code, detail=error.explained)
+        sys.exit(1)
+    except Exception:
+        log.critical("start_failed", exc_info=True)
+        sys.exit(1)
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import os
 import random
@@ -77,7 +78,12 @@ class SystemClock:
 
 
 def build(
-    settings: Settings, *, observer: Observer | None = None, clock: Clock | None = None, founds: bool = False
+    settings: Settings,
+    *,
+    observer: Observer | None = None,
+    clock: Clock | None = None,
+    founds: bool = False,
+    key_again: bool = False,
 ) -> Services:
     """Open everything. Nothing runs before `Services.start`.
 
@@ -85,7 +91,8 @@ def build(
         settings: of this process.
         observer: takes notes.
         clock: the time.
-        founds: make the default workspace and its admin key where they are missing; the embedded mode always does.
+        founds: make the default workspace and its admin key where it is missing; the embedded mode always does.
+        key_again: make an admin key where the workspace is there and the folder has none; the embedded mode always does.
 
     Raises:
         FolderInUseError, FolderNewerError, ConfigurationError: the message says what to do.
@@ -95,17 +102,22 @@ def build(
     settings.require_whole_mode()
     with contextlib.ExitStack() as undo:
         parts = _opened(settings, clock, undo)
-        services = _joined(settings, parts, observer, clock, undo, founds=founds or parts.alone)
+        services = _joined(settings, parts, observer, clock, undo)
+        if founds or parts.alone:
+            again = key_again or parts.alone
+            first = founding.first_start(settings, services.database, services.collections, clock, key_again=again)
+            services = dataclasses.replace(services, first_start=first)
         undo.pop_all()
     return services
 
 
-def migrate(settings: Settings, *, check: bool) -> dict[str, str | None]:
+def migrate(settings: Settings, *, check: bool, key_again: bool = False) -> dict[str, str | None]:
     """Bring the database of production mode to the form that this code knows, and found what every start needs.
 
     Args:
         settings: of this process.
         check: change nothing; tell where the database is.
+        key_again: make an admin key also where the default workspace is there already, if this folder has none.
 
     Returns:
         `revision` of the database, `newest` that this code knows, `admin_key` that was made just now, if one was.
@@ -126,8 +138,10 @@ def migrate(settings: Settings, *, check: bool) -> dict[str, str | None]:
         revision, newest = database.revisions()
     made = None
     if not check:
-        services = build(settings, founds=True)
-        made = str(services.admin_key_path) if services.first_start else None
+        there = (settings.data_dir / ADMIN_KEY_FILE).exists()
+        services = build(settings, founds=True, key_again=key_again)
+        new = services.first_start or (services.admin_key_path.exists() and not there)
+        made = str(services.admin_key_path) if new else None
         services.stop()
     return {"revision": revision, "newest": newest, "admin_key": made}
 
@@ -150,8 +164,6 @@ def _joined(
     observer: Observer,
     clock: Clock,
     undo: contextlib.ExitStack,
-    *,
-    founds: bool,
 ) -> Services:
     """Join everything; what was opened here is closed again by `undo`."""
     database, files, vectors, embedder = parts.database, parts.files, parts.vectors, parts.embedder
@@ -276,7 +288,7 @@ def _joined(
             context_tokens=settings.context_tokens,
         ),
         answers=Answers(database=database),
-        first_start=founds and founding.first_start(settings, database, collections, clock),
+        first_start=False,
         started_at=started_at,
     )
 

@@ -17,12 +17,23 @@ from app.settings import Settings
 DEFAULT_COLLECTION = "default"
 
 
-def first_start(settings: Settings, database: SqlDatabase, collections: Collections, clock: Clock) -> bool:
-    """Make the default workspace, its collection and its admin key where they are missing; True if the first was."""
+def first_start(
+    settings: Settings, database: SqlDatabase, collections: Collections, clock: Clock, *, key_again: bool
+) -> bool:
+    """Make the default workspace, its collection and its admin key where they are missing; True if the first was.
+
+    Args:
+        settings: say where the key goes.
+        database: migrated.
+        collections: make the first one.
+        clock: for all of them.
+        key_again: also make a key where the workspace is there and the file is not. An embedded installation is its folder;
+            in production each machine has one, and each migration of a new one would leave a key behind.
+    """
     path = settings.data_dir / ADMIN_KEY_FILE
     with database.read() as work:
         workspace = work.workspaces.by_name(DEFAULT_WORKSPACE)
-    if workspace is not None and path.exists():
+    if workspace is not None and (path.exists() or not key_again):
         return False
     now = clock.now()
     with database.write() as work:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -14,6 +15,7 @@ from app.answering.answers import Answers
 from app.answering.compare import Compare
 from app.answering.search import Search
 from app.bootstrap.parts import Parts
+from app.bootstrap.readiness import Check, Readiness
 from app.db.unit_of_work import SqlDatabase
 from app.documents.add import AddDocuments
 from app.documents.archive.importing import ImportCollection
@@ -26,7 +28,6 @@ from app.documents.jobs import JobDesk
 from app.documents.purge import Purge
 from app.documents.reindex import Reindex
 from app.documents.remove import RemoveDocuments
-from app.domain.errors import FootnoteError
 from app.domain.events import Observer
 from app.domain.ports import Clock, Embedder, FileStore, JobQueue, SparseEncoder, VectorStore
 from app.domain.vectors import Space
@@ -39,10 +40,11 @@ from ingestion.load.isolated import IsolatedLoader
 from ingestion.run_job import JobRunner
 
 ADMIN_KEY_FILE = "admin.key"
+_READY_SECONDS = 5.0  # that a look at all parts may take
 _log = structlog.get_logger("footnote")
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)  # no slots: a cached property
 class Services:
     """The use cases and what they stand on; built once a process."""
 
@@ -129,15 +131,20 @@ class Services:
             embedder.close()
 
     def ready(self) -> dict[str, str | None]:
-        """By part: None if it is well, else what is wrong with it."""
-        return {
-            "database": _trouble(self.database.ping),
-            "vectors": _trouble(lambda: self.vectors.count(self.space)),
-            "queue": self.queue.trouble(),
-            "files": _trouble(self.files.ping),
-            "limits": _trouble(self.parts.limits.ping),
-            "disk": self._disk_trouble(),
+        """By part: None if it is well, else what is wrong with it; in bounded time."""
+        return self._readiness.look()
+
+    @functools.cached_property
+    def _readiness(self) -> Readiness:
+        checks = {
+            "database": _answers(self.database.ping),
+            "vectors": _answers(lambda: self.vectors.count(self.space)),
+            "queue": self.queue.trouble,
+            "files": _answers(self.files.ping),
+            "limits": _answers(self.parts.limits.ping),
+            "disk": self._disk_trouble,
         }
+        return Readiness(checks, seconds=_READY_SECONDS)
 
     def index_size(self) -> dict[str, int]:
         """Points and bytes of the index, and chunks of live versions."""
@@ -173,9 +180,8 @@ class Services:
         return f"{free} bytes are free, uploads need {least}: FOOTNOTE_MIN_FREE_BYTES"
 
 
-def _trouble(check: Callable[[], object]) -> str | None:
-    try:
+def _answers(check: Callable[[], object]) -> Check:
+    def look() -> None:
         check()
-    except FootnoteError as error:
-        return error.message
-    return None
+
+    return look

@@ -60,9 +60,9 @@ class SqlCollections(Repository):
             )
         )
 
-    def get(self, workspace_id: uuid.UUID, collection_id: uuid.UUID) -> Collection | None:
+    def get(self, workspace_id: uuid.UUID, collection_id: uuid.UUID, *, alone: bool = False) -> Collection | None:
         """One by id."""
-        return self._one(table.c.workspace_id == workspace_id, table.c.id == collection_id)
+        return self._one(table.c.workspace_id == workspace_id, table.c.id == collection_id, alone=alone)
 
     def by_name(self, workspace_id: uuid.UUID, name: str, *, alone: bool = False) -> Collection | None:
         """One by name."""

@@ -47,7 +47,9 @@ class SqlDocuments(Repository):
             }
             for document in documents
         ]
-        with conflict(f"{taken} exists already in this collection, or was deleted a moment ago"):
+        with conflict(
+            f"{taken} exists already in this collection, or was deleted and is not purged yet: try again in a moment"
+        ):
             self.connection.execute(table.insert(), rows)
         self._add_readers(documents)
         self._add_facts(documents)

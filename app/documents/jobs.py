@@ -18,6 +18,7 @@ from app.domain.ports import Clock, JobQueue
 from app.domain.repositories import Database, ReadWork, WriteWork
 
 CANCELLED = Failure(code="cancelled", message="the job was cancelled", retryable=True)
+_PRIORITIES = {JobKind.BATCH: enqueue.PRIORITY_BULK, JobKind.REINDEX: enqueue.PRIORITY_UPKEEP}  # of what is tried again
 _PACE = dt.timedelta(minutes=10)  # what ended in it tells how fast the queue moves
 _RETRY_PAGE = 1000  # items of a failed job that are read at once
 
@@ -104,7 +105,7 @@ class JobDesk:
         """A new job for the items that failed or were cancelled.
 
         Raises:
-            ConflictError: the job has not ended, or nothing is left to try: deleted or replaced since.
+            ConflictError: the job has not ended, another one is at it, or nothing is left to try: deleted or replaced since.
             QueueFullError: there is no room for so many.
             ForbiddenError, NotFoundError: see `get`.
         """
@@ -114,6 +115,8 @@ class JobDesk:
             old = _visible(work, principal, job_id)
             if not old.state.final:
                 raise ConflictError("the job has not ended yet", code="job_not_final")
+            if old.kind is JobKind.REINDEX:
+                _require_index_to_build(work, old)
             job = enqueue.new_job(
                 old.kind,
                 workspace_id=old.workspace_id,
@@ -141,8 +144,7 @@ class JobDesk:
                 )
             if old.kind in (JobKind.INGEST, JobKind.BATCH):
                 self.room.require(old.workspace_id, len(items))
-            bulk = old.kind is JobKind.BATCH
-            work.jobs.add_items(items, priority=enqueue.PRIORITY_BULK if bulk else enqueue.PRIORITY_PERSON)
+            work.jobs.add_items(items, priority=_PRIORITIES.get(old.kind, enqueue.PRIORITY_PERSON))
             job = _visible(work, principal, job.id)
             work.commit()
         self.queue.nudge()
@@ -170,6 +172,15 @@ def _visible(work: ReadWork, principal: Principal, job_id: uuid.UUID) -> Job:
     if job is None:
         raise NotFoundError("no such job", code="job_not_found")
     return job
+
+
+def _require_index_to_build(work: WriteWork, job: Job) -> None:
+    """Raise ConflictError where another job builds the collection's second index, or where there is none any more."""
+    collection = work.collections.get(job.workspace_id, job.collection_id, alone=True) if job.collection_id else None
+    if collection is None or collection.building_index_id is None:
+        raise ConflictError("the index that this job built was changed over to, or dropped", code="nothing_to_retry")
+    if (at_it := work.jobs.unfinished(collection.id, JobKind.REINDEX)) is not None:
+        raise ConflictError(f"job {at_it} builds it already", code="reindex_running")
 
 
 def _unsuccessful(work: ReadWork, job_id: uuid.UUID) -> list[Item]:

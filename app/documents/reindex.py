@@ -213,8 +213,7 @@ class Reindex:
             if index_id == collection.live_index_id:
                 raise ConflictError("this index answers: change over to another one first", code="index_live")
             building = collection.building_index_id == index_id
-            at_it = work.jobs.unfinished(collection.id, JobKind.REINDEX) if building else None
-            if at_it is not None:
+            while building and (at_it := work.jobs.unfinished(collection.id, JobKind.REINDEX)) is not None:
                 work.jobs.cancel_items(job_id=at_it, error=_DROPPED, now=now)
                 work.jobs.settle([at_it], now)
             collection = dataclasses.replace(

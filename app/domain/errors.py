@@ -38,6 +38,11 @@ class FootnoteError(Exception):
         if code is not None:
             self.code = code
 
+    @property
+    def explained(self) -> str:
+        """The sentence as logs and this machine's terminal show it; clients are shown `message`."""
+        return self.message
+
 
 class InvalidInputError(FootnoteError):
     """The request can't be carried out as it is."""
@@ -162,6 +167,15 @@ class TransientError(FootnoteError):
 
 class PartDownError(TransientError):
     """The database, the index or the file store does not answer, whatever it is asked."""
+
+    @property
+    def explained(self) -> str:
+        """With the first line of what caused it: an address, a refused port."""
+        cause: BaseException = self
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        said = "" if cause is self else str(cause).strip().partition("\n")[0]
+        return f"{self.message} ({said})" if said else self.message
 
 
 class OverloadedError(TransientError):

@@ -138,8 +138,8 @@ class Collections(Protocol):
         """Insert both. Raises ConflictError where the name is taken."""
         ...
 
-    def get(self, workspace_id: uuid.UUID, collection_id: uuid.UUID) -> Collection | None:
-        """One by id."""
+    def get(self, workspace_id: uuid.UUID, collection_id: uuid.UUID, *, alone: bool = False) -> Collection | None:
+        """One by id; `alone` as with `by_name`."""
         ...
 
     def by_name(self, workspace_id: uuid.UUID, name: str, *, alone: bool = False) -> Collection | None:

@@ -118,7 +118,7 @@ def ended_in_a_sentence() -> Iterator[None]:
     try:
         yield
     except FootnoteError as error:
-        terminal.complain(error.message, error.code)
+        terminal.complain(error.explained, error.code)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as stop:
         terminal.note("footnote: stopped")

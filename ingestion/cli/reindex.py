@@ -10,6 +10,7 @@ import typer
 
 from ingestion.cli import jobs, terminal
 from ingestion.cli.documents import Wait
+from ingestion.cli.errors import LocalError
 from ingestion.cli.options import Session, command
 
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ def status(session: Session, name: Name) -> None:
 @command
 def compare(session: Session, name: Name, queries: Queries, *, limit: Limit = 10) -> None:
     """The same questions to the live index and the other one, side by side."""
-    asked = [line.strip() for line in queries.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        asked = [line.strip() for line in queries.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise LocalError(f"{queries} can't be read as lines of UTF-8: {error}") from error
     with session.service() as service:
         other = _other(service, name, "building", "standby")
         reply = service.post(f"{_path(name)}/{other}/compare", {"queries": asked, "limit": limit})

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pathlib
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -11,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from app.bootstrap import build
 from app.domain.documents import original_key
@@ -18,6 +23,7 @@ from app.domain.errors import ConfigurationError
 from app.domain.ids import new_id
 from app.settings import Settings
 from tests.services import running
+from tests.services.proxy import Proxy
 from tests.services.running import Stack, call
 
 pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -195,10 +201,58 @@ def test_a_database_that_is_not_migrated_is_not_served(tmp_path: pathlib.Path) -
         refused = made.run("serve", "--port", "0")
         assert refused.returncode == 1
         assert "footnote migrate" in refused.stderr
+        made.worker("worker")  # it would take messages that others could work on
+        assert made.processes["worker"].wait(60) == 1
+        assert "footnote migrate" in made.log("worker")
         assert made.run("migrate", "--check").returncode == 1
         assert made.run("migrate").returncode == 0
+        elsewhere = ("migrate", "--json", "--data-dir", str(tmp_path / "elsewhere"))
+        assert json.loads(made.run(*elsewhere).stdout)["admin_key"] is None
+        assert not (tmp_path / "elsewhere" / "admin.key").exists()
+        path = json.loads(made.run(*elsewhere, "--admin-key").stdout)["admin_key"]
+        assert pathlib.Path(path).read_text().startswith("fn_")
+        assert json.loads(made.run(*elsewhere, "--admin-key").stdout)["admin_key"] is None
         assert made.run("migrate", "--check").returncode == 0
         assert "--url" in made.run("search", "x").stderr
+
+
+@pytest.mark.parametrize("name", ["worker", "beat"])
+def test_a_process_of_production_mode_alone_is_not_started_without_it(name: str) -> None:
+    kept = {each: value for each, value in os.environ.items() if not each.startswith("FOOTNOTE_")}
+    command = [sys.executable, *running.procfile(name)]
+    given = {"FOOTNOTE_DATABASE_URL": "postgresql+psycopg://127.0.0.1/x", "FOOTNOTE_QDRANT_URL": ""}
+    for settings, missing in (({}, "FOOTNOTE_DATABASE_URL"), (given, "FOOTNOTE_QDRANT_URL")):
+        ended = subprocess.run(
+            command, env=kept | settings, capture_output=True, text=True, timeout=60, check=False, cwd=running.ROOT
+        )
+        assert ended.returncode == 1
+        assert missing in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+def test_a_database_that_says_nothing_is_named_and_holds_no_process_up(tmp_path: pathlib.Path) -> None:
+    running.require(broker="redis")
+    with running.stack(tmp_path, broker="redis", FOOTNOTE_DATABASE_TIMEOUT_SECONDS="3") as made:
+        address = sa.make_url(made.environment["FOOTNOTE_DATABASE_URL"])
+        with contextlib.closing(Proxy(address.port or 5432)) as wire:
+            through = address.set(port=wire.port).render_as_string(hide_password=False)
+            made.environment["FOOTNOTE_DATABASE_URL"] = through
+            url = made.api("api", running.free_port())
+            made.worker("worker")
+            wire.set("hang")
+            began = time.monotonic()
+            ready = httpx.get(f"{url}/health/ready", timeout=30, trust_env=False)
+            assert ready.status_code == 503
+            assert ready.json()["parts"]["database"]
+            headers = {"Authorization": f"Bearer {made.key}"}
+            listed = httpx.get(f"{url}/v1/documents", timeout=30, trust_env=False, headers=headers)
+            assert listed.status_code == 503
+            assert listed.headers["retry-after"]
+            assert time.monotonic() - began < 20
+            for name in ("api", "worker"):
+                began = time.monotonic()
+                assert made.stop(name) in (0, 1, -15), made.log(name)
+                assert time.monotonic() - began < 10, name
 
 
 WHOLE = {
@@ -218,7 +272,20 @@ def test_a_half_set_mode_says_what_is_missing(tmp_path: pathlib.Path, left_out: 
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"database_url": "sqlite:///x.db"}, {"broker_url": "http://127.0.0.1"}, {"broker_url": "sqs://"}]
+    "wrong",
+    [
+        {"database_url": "sqlite:///x.db"},
+        {"database_url": "postgresql+asyncpg://nobody@127.0.0.1/none"},
+        {"database_url": "postgresql+psycopg://nobody@127.0.0.1:port/none"},
+        {"broker_url": "http://127.0.0.1"},
+        {"broker_url": "sqs://"},
+        {"qdrant_url": "localhost"},
+        {"redis_url": "nonsense"},
+        {"s3_endpoint": "nonsense"},
+        {"s3_access_key": "half"},
+        {"s3_secret_key": "half"},
+        {"s3_bucket": "and-a-folder"},
+    ],
 )
 def test_a_mode_of_the_wrong_kind_is_refused(tmp_path: pathlib.Path, wrong: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError) as raised:

@@ -352,6 +352,23 @@ def _until(what: Any) -> None:
         time.sleep(0.02)
 
 
+def test_of_two_tries_one_builds_and_none_where_nothing_is_to_be_built(filled: Place) -> None:
+    filled.services.queue.quiet()  # nothing is worked on
+    jobs, reindex = filled.services.jobs, filled.services.reindex
+    first = reindex.start(filled.admin, "default")
+    jobs.cancel(filled.admin, first.id)
+    second = jobs.retry(filled.admin, first.id)
+    with pytest.raises(ConflictError) as raised:
+        jobs.retry(filled.admin, first.id)
+    assert raised.value.code == "reindex_running"
+    reindex.drop(filled.admin, "default", filled.index(IndexRole.BUILDING).index.id)
+    assert jobs.get(filled.admin, second.id)[0].state is JobState.CANCELLED
+    for job in (first, second):
+        with pytest.raises(ConflictError) as raised:
+            jobs.retry(filled.admin, job.id)
+        assert raised.value.code == "nothing_to_retry"
+
+
 def test_a_build_that_was_cancelled_is_tried_again(filled: Place) -> None:
     job = filled.services.reindex.start(filled.admin, "default")
     with contextlib.suppress(ConflictError):  # it may have ended

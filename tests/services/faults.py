@@ -200,10 +200,9 @@ def _disk_full(made: Installation, rng: random.Random) -> Iterator[None]:
         pytest.skip("no small disk can be mounted here")
     filler = made.disk / "filler"
     left = rng.choice((0, 0, 64 * 1024, 2 * 1024 * 1024))
-    with filler.open("wb") as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(64 * 1024))
-            file.flush()
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(bytes(64 * 1024)):
+            pass
     os.truncate(filler, max(0, filler.stat().st_size - left))
     try:
         yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
+import anyio.to_thread
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials
 
@@ -27,7 +28,9 @@ async def live() -> Response:
 @router.get("/health/ready", summary="Can it serve?", response_model=schemas.Health, responses=responses())
 async def ready(request: Request, house: TheHouse) -> Response:
     """200 where every part is well; else 503, which names the part that is not."""
-    parts = await house.compute.run(house.services.ready)
+    parts = await anyio.to_thread.run_sync(
+        house.services.ready
+    )  # no place of the pool, which may be full of what waits
     down = {part: trouble for part, trouble in parts.items() if trouble is not None}
     if not down:
         return replies.of({"status": "ready", "parts": parts})

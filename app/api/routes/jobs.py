@@ -115,7 +115,8 @@ async def retry(call: Editor, job_id: uuid.UUID) -> Response:
     def work(principal: Principal) -> Reply:
         def again() -> Reply:
             job = call.house.services.jobs.retry(principal, job_id, request_id=call.request_id)
-            body = replies.dumps(waiting.show(call.house, principal, job))
+            shown = waiting.show(call.house, principal, *call.house.services.jobs.get(principal, job.id))
+            body = replies.dumps(shown)
             return Reply(status=202, body=body, location=f"/v1/jobs/{job.id}")
 
         return call.once(principal, b"", again)

@@ -106,7 +106,12 @@ class Proxy:
             await self._pass(reader, writer)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        beyond, back = await asyncio.open_connection("127.0.0.1", self._upstream)
+        opening = asyncio.ensure_future(asyncio.open_connection("127.0.0.1", self._upstream))
+        try:
+            beyond, back = await asyncio.shield(opening)
+        except asyncio.CancelledError:  # cut while it connects, which would leave a transport open
+            opening.add_done_callback(_abort)
+            raise
         ways = [asyncio.create_task(self._pipe(reader, back)), asyncio.create_task(self._pipe(beyond, writer))]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -123,6 +128,11 @@ class Proxy:
                 await self._flows.wait()
                 target.write(piece)
                 await target.drain()
+
+
+def _abort(opening: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[1].transport.abort()
 
 
 async def _answer_busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 from app.answering import context, generate, guard, remember, rerank, retrieve, rewrite, route, validate
+from app.answering.conversations import recall
 from app.answering.patience import Patience
 from app.answering.retrieve import Evidence
 from app.answering.search import Search, SearchHit
@@ -77,10 +78,11 @@ class Ask:
         with taken.step("guard"):
             checked = guard.check(question.text, max_chars=self.max_query_chars)
         if checked.refusal is not None:
-            yield self._refused(principal, checked, taken)
+            yield self._refused(principal, question, checked, taken)
             return
         with taken.step("rewrite"):
-            asked = dataclasses.replace(question, text=rewrite.to_standalone(checked.text))
+            turns = recall(self.database, principal, question.conversation_id)
+            asked = dataclasses.replace(question, text=rewrite.to_standalone(checked.text, turns))
         with taken.step("retrieve"):
             found = retrieve.evidence(self.search, principal, asked)
         yield Sources(hits=found.hits)
@@ -98,9 +100,10 @@ class Ask:
             chunk_ids = [passage.chunk_id for passage in found.passages]
             verified = validate.verify(self.database, principal, asked, offered, chunk_ids)
         yield Sentences(said=_said(verified), known_at=time.perf_counter())
-        answer = self._answer(principal, checked, taken)
+        answer = self._answer(principal, question, checked, taken)
         answer = dataclasses.replace(
             answer,
+            standalone=asked.text if asked.text != checked.text else None,
             status=AnswerStatus.ANSWERED if verified.sentences else AnswerStatus.NO_ANSWER,
             text=verified.text,
             sentences=verified.sentences,
@@ -111,9 +114,9 @@ class Ask:
         )
         yield self._remembered(answer, found, verified, taken, explain=question.explain)
 
-    def _refused(self, principal: Principal, checked: guard.Checked, taken: _Timings) -> Answered:
+    def _refused(self, principal: Principal, question: Question, checked: guard.Checked, taken: _Timings) -> Answered:
         """The answer to what is no question."""
-        answer = self._answer(principal, checked, taken)
+        answer = self._answer(principal, question, checked, taken)
         with taken.step("remember"):
             answer = remember.keep(self.database, answer)
         return Answered(answer=taken.of(answer), nearest=(), candidates=())
@@ -133,7 +136,7 @@ class Ask:
             candidates=verified.candidates if explain else (),
         )
 
-    def _answer(self, principal: Principal, checked: guard.Checked, taken: _Timings) -> Answer:
+    def _answer(self, principal: Principal, question: Question, checked: guard.Checked, taken: _Timings) -> Answer:
         """An answer that says nothing yet."""
         refusal = () if checked.refusal is None else (checked.refusal,)
         return Answer(
@@ -142,6 +145,7 @@ class Ask:
             key_id=principal.key_id,
             user=principal.user,
             question=checked.text,
+            conversation_id=question.conversation_id,
             status=AnswerStatus.REFUSED if refusal else AnswerStatus.NO_ANSWER,
             text="",
             sentences=(),

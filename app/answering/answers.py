@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from collections.abc import Sequence
 
 from app.answering.remember import without
 from app.domain.access import Principal
 from app.domain.answers import Answer, Notice
 from app.domain.errors import NotFoundError
-from app.domain.repositories import Database
+from app.domain.repositories import Database, ReadWork
+
+_HIDDEN = Notice(
+    code="sources_hidden", message="a document that this answer stood on was deleted, or may not be read any more"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +24,7 @@ class Answers:
     database: Database
 
     def get(self, principal: Principal, answer_id: uuid.UUID) -> Answer:
-        """One answer, for who asked and for admins, without what was deleted or may no longer be read.
+        """One answer, for who asked and, outside of conversations, for admins, as `as_shown` gives it.
 
         Raises:
             NotFoundError: no such answer, or somebody else's.
@@ -28,18 +33,28 @@ class Answers:
             answer = work.answers.get(principal.workspace_id, answer_id)
             if answer is None or not _is_for(principal, answer):
                 raise NotFoundError("no such answer", code="answer_not_found")
-            there = work.documents.many(sorted({each.document_id for each in answer.citations}))
-        readable = {key for key, document in there.items() if principal.may_read(document.readers)}
-        hidden = {each.n for each in answer.citations if each.document_id not in readable}
-        if not hidden:
-            return answer
-        message = "a document that this answer stood on was deleted, or may not be read any more"
-        notice = Notice(code="sources_hidden", message=message)
-        return dataclasses.replace(without(answer, hidden), warnings=(*answer.warnings, notice))
+            return as_shown(work, principal, [answer])[0]
+
+
+def as_shown(work: ReadWork, principal: Principal, answers: Sequence[Answer]) -> list[Answer]:
+    """The answers without what was deleted or may no longer be read, and a warning where something is left out."""
+    cited = {each.document_id for answer in answers for each in answer.citations}
+    there = work.documents.many(sorted(cited))
+    readable = {key for key, document in there.items() if principal.may_read(document.readers)}
+    return [_shown(answer, readable) for answer in answers]
+
+
+def _shown(answer: Answer, readable: set[uuid.UUID]) -> Answer:
+    hidden = {each.n for each in answer.citations if each.document_id not in readable}
+    if not hidden:
+        return answer
+    return dataclasses.replace(without(answer, hidden), warnings=(*answer.warnings, _HIDDEN))
 
 
 def _is_for(principal: Principal, answer: Answer) -> bool:
     """Whether the caller asked: with this key, or as this user with another one. Admins see their workspace's."""
     mine = principal.key_id is not None and principal.key_id == answer.key_id
     same_user = principal.user is not None and principal.user == answer.user
+    if answer.conversation_id is not None:  # the owner of the data folder has no key
+        return same_user or principal.key_id == answer.key_id
     return mine or same_user or principal.passes_readers

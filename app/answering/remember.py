@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 
 from app.domain.answers import Answer, Notice, text_of
 from app.domain.errors import TransientError
-from app.domain.repositories import Database
+from app.domain.repositories import Database, WriteWork
+
+_TITLE_CHARS = 80
 
 
 def keep(database: Database, answer: Answer) -> Answer:
@@ -18,6 +21,9 @@ def keep(database: Database, answer: Answer) -> Answer:
     try:
         with database.write() as work:
             there = work.documents.many(sorted({each.document_id for each in answer.citations}))
+            if not _noted(work, answer):
+                gone = Notice(code="not_kept", message="the answer can't be read back: its conversation was deleted")
+                return dataclasses.replace(answer, warnings=(*answer.warnings, gone))
             kept = without(answer, {each.n for each in answer.citations if each.document_id not in there})
             work.answers.add(kept)
             work.commit()
@@ -25,6 +31,14 @@ def keep(database: Database, answer: Answer) -> Answer:
         notice = Notice(code="not_kept", message=f"the answer can't be read back later: {error.message}")
         return dataclasses.replace(answer, warnings=(*answer.warnings, notice))
     return kept
+
+
+def _noted(work: WriteWork, answer: Answer) -> bool:
+    """Whether there still is the conversation that the answer is a turn of; its row is held before the answer's is there."""
+    if answer.conversation_id is None:
+        return True
+    title = textwrap.shorten(answer.question, _TITLE_CHARS, placeholder=" …")
+    return work.conversations.touch(answer.conversation_id, answer.created_at, title=title)
 
 
 def without(answer: Answer, numbers: set[int]) -> Answer:

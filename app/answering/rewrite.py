@@ -1,8 +1,364 @@
-"""A question that stands alone: what is searched and answered."""
+"""A question that stands alone: what is searched and answered, in place of one that leans on earlier turns.
+
+English only, by rules: `and in 2019?` takes the place of a part of the question before; `who signed it?` names what `it` is;
+`the second one` is looked up in the last enumeration; a question about nothing in particular keeps its topic.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 
-def to_standalone(question: str) -> str:
-    """The question as it is: without earlier turns there is nothing to put into it."""
-    return question
+from app.domain.conversations import Turn
+from app.text import names, words
+
+_THINGS = re.compile(r"\b(it|its|this|that|they|them|their|these|those|there)\b", re.IGNORECASE)
+_PERSONS = re.compile(r"\b(he|him|his|she|her|hers)\b", re.IGNORECASE)
+_SEVERAL = re.compile(r"\b(they|them|their|these|those|the two|both|either)\b", re.IGNORECASE)
+_POSSESSIVE = frozenset({"its", "their", "his", "hers"})
+_LEAD = re.compile(
+    r"^\s*(?:and|but|so|also|then|ok(?:ay)?|what about|how about|and what about|and how about)\b[\s,]*", re.IGNORECASE
+)
+_ABOUT = re.compile(r"^\s*(?:and\s+|but\s+)?(?:what|how)\s+about\b\s*", re.IGNORECASE)
+_SAME = re.compile(r"^\s*(?:and\s+)?(?:the\s+)?same\s+(?:question\s+)?(?:for|about|in|with)\s+", re.IGNORECASE)
+_BARE = re.compile(
+    r"^\s*(?:and\s+|but\s+)?(why|how|when|where|who|whom|which(?: one)?|what|how many|how much|how long|how old|how far|"
+    r"since when|until when|by whom|for whom|with whom|where exactly|why not|how so)\s*\?*\s*$",
+    re.IGNORECASE,
+)
+_ORDINALS = {"first": 0, "former": 0, "second": 1, "third": 2, "fourth": 3, "fifth": 4, "last": -1, "latter": -1}
+_ONE = re.compile(
+    r"\b(?:the\s+)?(?:(first|second|third|fourth|fifth|last)\s+ones?|(former|latter)|other(?:\s+(?:one|ones|two))?"
+    r"(?=\s*(?:[?.,]|$|is|are|was|were|do|does|did|has|have|had|called|made|from|in|on)))\b",
+    re.IGNORECASE,
+)
+_COMPARING = re.compile(
+    r"^\s*(?:and\s+)?which\s+(?:one\s+|of\s+(?:them|these|those|the two)\s+)?(?:is|are|was|were|has|have|had|came|got)\b",
+    re.IGNORECASE,
+)
+_VERBS = re.compile(
+    r"\b(is|are|was|were|be|been|do|does|did|has|have|had|can|could|will|would|should|may|might|must)\b", re.IGNORECASE
+)
+_PREPOSITION = re.compile(
+    r"\b(in|on|at|of|for|by|from|to|with|during|after|before|under|since|until|against)\s+(?:the\s+)?$", re.IGNORECASE
+)
+_DEFINITE = re.compile(r"\b(?:the|this|that|these|those)\s+([a-z][\w-]+)", re.IGNORECASE)
+_PART_WORDS = 6  # of what stands for a part of the question before
+_MOST_WORDS = 2  # that say something, in a question that leans on the topic without a word for it
+
+
+def to_standalone(question: str, turns: Sequence[Turn] = ()) -> str:
+    """The question with what it leaves to earlier turns put in; as it is where it leaves nothing, or nothing is known.
+
+    Args:
+        question: as it was typed.
+        turns: of its conversation, oldest first, as their owner may see them now.
+    """
+    if not turns or not any(char.isalnum() for char in question):
+        return question
+    before = turns[-1]
+    typed = " ".join(question.split())
+    if found := _BARE.match(typed):
+        return f"{before.asked.rstrip(' ?.')}, {found[1].lower()}?"
+    if (part := _ellipsis(typed)) is not None:
+        return _replaced(before, part)
+    chosen = _one_of(typed, turns)
+    if chosen is not None:
+        return chosen
+    named = names.names(typed)
+    if _SEVERAL.search(typed) or (_COMPARING.match(typed) and not named):
+        several = _compared(turns)
+        if len(several) > 1 and not named:
+            return _put(typed, " and ".join(several), _SEVERAL) or f"{typed.rstrip(' ?')}: {' or '.join(several)}?"
+    return _with_topic(typed, named, before)
+
+
+def _ellipsis(typed: str) -> str | None:
+    """What a question without a verb of its own asks about instead: `and in 2019?`, `what about Poland?`."""
+    for pattern in (_ABOUT, _SAME):
+        if found := pattern.match(typed):
+            rest = typed[found.end() :].strip(" ?.")
+            return rest if rest and not _refers(rest) else None
+    found = _LEAD.match(typed)
+    rest = typed[found.end() :].strip(" ?.") if found else typed.strip(" ?.")
+    short = len(rest.split()) <= _PART_WORDS
+    opens_as_question = re.match(r"(?i)(who|whom|whose|what|which|when|where|why|how)\b", rest)
+    if rest and short and not opens_as_question and not _VERBS.search(rest) and not _refers(rest):
+        return rest if found or _starts_with_preposition(rest) or _names_alone(rest) else None
+    return None
+
+
+def _names_alone(text: str) -> bool:
+    """Whether a text is names and years and nothing else."""
+    for each in (*names.names(f"x {text}"), *names.years(text)):
+        text = text.replace(each, "")
+    return not words.of(text).content
+
+
+def _starts_with_preposition(text: str) -> bool:
+    return bool(
+        re.match(r"(?i)(in|on|at|of|for|by|from|to|with|during|after|before|under|since|until|against)\b", text)
+    )
+
+
+def _refers(text: str) -> bool:
+    return bool(_THINGS.search(text) or _PERSONS.search(text) or _ONE.search(text))
+
+
+def _replaced(before: Turn, part: str) -> str:
+    """The question before, with a part of its kind in place of the one that it has."""
+    asked = before.asked.rstrip(" ?.")
+    part = re.sub(r"(?i)\s+ones?$", "", part)
+    core = re.sub(
+        r"(?i)^(in|on|at|of|for|by|from|to|with|during|after|before|under|since|until|against)\s+(the\s+)?", "", part
+    )
+    if (new := names.years(part)) and (old := names.years(asked)):
+        return asked.replace(old[-1], new[0]) + "?"
+    there = names.names(asked)
+    if names.names(f"x {core}") and there:
+        return asked.replace(_like(asked, there, part), core, 1) + "?"
+    if core != part:
+        return f"{asked} {part}?"
+    if there or not (said := names.phrases(asked)):
+        return f"{asked}: {part}?"
+    return f"{asked.replace(said[-1], part, 1)}?"
+
+
+def _like(asked: str, there: Sequence[str], part: str) -> str:
+    """Of the names in a question the one that stands behind the same preposition as the new one does, else the last."""
+    lead = part.split(maxsplit=1)[0].lower()
+    for name in there:
+        found = _PREPOSITION.search(asked[: asked.index(name)])
+        if found and found[1].lower() == lead:
+            return name
+    return there[-1]
+
+
+def _one_of(typed: str, turns: Sequence[Turn]) -> str | None:
+    """The question with `the second one`, `the latter`, `the other one` as what that was."""
+    found = _ONE.search(typed)
+    if found is None:
+        return None
+    for turn in reversed(turns[-3:]):
+        for text in (turn.asked, turn.answer):
+            items = names.listed(text)
+            if len(items) < 2:  # noqa: PLR2004 - nothing to choose from
+                continue
+            item = _chosen(found, items, turns)
+            if item is not None:
+                return f"{typed[: found.start()]}{item}{typed[found.end() :]}"
+    if not (found[1] or found[2]) and len(several := _compared(turns)) > 1:
+        return f"{typed[: found.start()]}{several[0]}{typed[found.end() :]}"
+    return None
+
+
+def _chosen(found: re.Match[str], items: Sequence[str], turns: Sequence[Turn]) -> str | None:
+    if ordinal := found[1] or found[2]:
+        place = _ORDINALS[ordinal.lower()]
+        return items[place] if place < len(items) else None
+    spoken = turns[-1].asked
+    others = [item for item in items if item not in spoken]
+    return others[0] if others and len(others) < len(items) else items[-1]
+
+
+def _compared(turns: Sequence[Turn]) -> list[str]:
+    """The two things that were spoken of last: both in one question, or one in each of two."""
+    listed = names.listed(turns[-1].asked)
+    if len(listed) > 1:
+        return listed[:2]
+    found: list[str] = []
+    for turn in reversed(turns[-3:]):
+        for name in _topics(turn)[:1]:
+            if name not in found:
+                found.append(name)
+    return found[:2][::-1]
+
+
+def _with_topic(typed: str, named: Sequence[str], before: Turn) -> str:
+    """The question with what it speaks of without a name, if it does."""
+    topics = _topics(before)
+    person = _PERSONS.search(typed)
+    thing = _THINGS.search(typed)
+    if person and not _antecedent(typed, named, person):
+        who = _person(before) or (topics[0] if topics else None)
+        return typed if who is None else _put(typed, who, _PERSONS) or typed
+    if thing and not _antecedent(typed, named, thing) and topics and (put := _put(typed, topics[0], _THINGS)):
+        return _keeping(put, topics[1:])
+    if names.topics(f"x {typed}") or not topics or not (_LEAD.match(typed) or _leans(typed, before)):
+        return typed
+    return f"{typed.rstrip(' ?.')} ({', '.join(topics[:2])})?"
+
+
+def _antecedent(typed: str, named: Sequence[str], pronoun: re.Match[str]) -> bool:
+    """Whether a name of the question itself stands before its pronoun."""
+    return any(typed.index(name) < pronoun.start() for name in named)
+
+
+def _put(typed: str, what: str, pattern: re.Pattern[str]) -> str | None:
+    """The question with the first word of that kind replaced; `that` before a clause and `there is` are none."""
+    for found in pattern.finditer(typed):
+        word = found[1].lower()
+        after = typed[found.end() :].lstrip().split(" ", 1)[0].lower().rstrip("?.,")
+        if word == "there" and after in {"is", "are", "was", "were", "be", "a", "any"}:
+            continue
+        if word == "there" and re.search(r"(?i)\b(is|are|was|were)\s+$", typed[: found.start()]):
+            continue
+        if word in {"this", "that", "these", "those"} and after and after not in _AFTER_PRONOUN:
+            continue
+        owner = word in _POSSESSIVE or (word == "her" and after and after not in _AFTER_PRONOUN)
+        put = f"{what}'s" if owner else (f"in {what}" if word == "there" else what)
+        return f"{typed[: found.start()]}{put}{typed[found.end() :]}"
+    return None
+
+
+_AFTER_PRONOUN = frozenset(
+    [
+        "is",
+        "are",
+        "was",
+        "were",
+        "do",
+        "does",
+        "did",
+        "has",
+        "have",
+        "had",
+        "can",
+        "could",
+        "will",
+        "would",
+        "in",
+        "on",
+        "at",
+        "of",
+        "for",
+        "by",
+        "from",
+        "to",
+        "with",
+        "and",
+        "or",
+        "about",
+        "after",
+        "before",
+        "during",
+        "when",
+        "become",
+        "became",
+        "mean",
+        "happen",
+        "work",
+        "last",
+        "end",
+        "begin",
+        "start",
+        "take",
+    ]
+)
+
+
+def _keeping(text: str, topics: Sequence[str]) -> str:
+    """The text with the topics that it has not named yet behind it: evidence is found by words."""
+    missing = [each for each in topics[:1] if each.lower() not in text.lower()]
+    return f"{text.rstrip(' ?.')} ({', '.join(missing)})?" if missing else text
+
+
+def _leans(typed: str, before: Turn) -> bool:
+    """Whether a question without a name or pronoun goes on with the topic: by `the treaty`, or by being about too little."""
+    content = words.of(typed).content
+    spoken = words.of(f"{before.asked} {before.answer}").content
+    if any(words.stem(found[1].lower()) in spoken for found in _DEFINITE.finditer(typed)):
+        return True
+    return len(content) <= _MOST_WORDS and not re.search(r"(?i)\bof\s+\w", typed)
+
+
+def _topics(turn: Turn) -> list[str]:
+    """What a turn was about, the likeliest first."""
+    asked = names.topics(turn.asked)
+    told = _told(turn)
+    if put := _put_before(turn, _THINGS):  # whoever says `it` twice means one thing
+        return [put, *(name for name in asked if name != put), *told[:1]]
+    if told and _answer_is_the_thing(turn.asked):
+        return [told[0], *asked]
+    return asked or told[:1] or names.phrases(turn.asked)[-1:]
+
+
+def _told(turn: Turn) -> list[str]:
+    """What the answer names that the question does not."""
+    return [name for name in names.topics(turn.answer) if not _within(name, turn.asked)]
+
+
+def _put_before(turn: Turn, pattern: re.Pattern[str]) -> str | None:
+    """What a pronoun of the turn's own question stood for."""
+    if turn.typed == turn.asked or not pattern.search(turn.typed):
+        return None
+    put = [name for name in names.topics(turn.asked) if not _within(name, turn.typed)]
+    return put[0] if put else None
+
+
+def _answer_is_the_thing(asked: str) -> bool:
+    """Whether the answer names one thing: `which river flows there?`, `what ended the war?`; not `which teams`, `in which year`."""
+    found = re.match(r"(?i)\s*(?:and\s+|but\s+)?(?:what|which)\s+(\w+)", asked)
+    if found is None:
+        return False
+    noun = found[1].lower()
+    return noun not in _NOT_NAMED and (
+        noun.endswith(("ss", "us", "is")) or not noun.endswith("s") or len(noun) < len("was ")
+    )
+
+
+_NOT_NAMED = frozenset(
+    [
+        "year",
+        "date",
+        "day",
+        "percent",
+        "percentage",
+        "number",
+        "share",
+        "is",
+        "are",
+        "was",
+        "were",
+        "did",
+        "does",
+        "do",
+        "type",
+        "kind",
+        "age",
+        "time",
+        "amount",
+        "century",
+        "month",
+        "color",
+        "colour",
+        "happened",
+        "happens",
+        "can",
+        "could",
+        "would",
+        "has",
+        "have",
+        "had",
+        "people",
+        "men",
+        "women",
+        "children",
+        "if",
+        "about",
+    ]
+)
+
+
+def _person(turn: Turn) -> str | None:
+    """Whom a turn speaks of: whom its own pronoun meant; of an answer to `who`, the first name; else the question's first."""
+    if put := _put_before(turn, _PERSONS):
+        return put
+    asked, told = names.topics(turn.asked), _told(turn)
+    if re.match(r"(?i)\s*(?:and\s+|but\s+)?(who|whom|which)\b", turn.asked) and told:
+        return told[0]
+    return asked[0] if asked else (told[0] if told else None)
+
+
+def _within(name: str, text: str) -> bool:
+    return name.lower() in text.lower()

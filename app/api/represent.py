@@ -19,6 +19,7 @@ from app.documents.doctor import Event, Looked
 from app.documents.reindex import Estimate, IndexState
 from app.domain.access import Key, Workspace
 from app.domain.answers import Answer, AnswerSentence, AnswerStatus, Candidate, Citation
+from app.domain.conversations import Conversation, Removal
 from app.domain.documents import Chunk, Collection, Deletion, Document, Version, VersionState
 from app.domain.drift import Finding
 from app.domain.jobs import Failure, Item, Job, JobKind, Waiting, Warning_
@@ -345,6 +346,7 @@ def answer(each: Answer) -> Json:
         "id": str(each.id),
         "status": each.status.value,
         "question": each.question,
+        "standalone_question": each.standalone,
         "text": each.text,
         "sentences": [_sentence(sentence) for sentence in each.sentences],
         "citations": [_citation(citation) for citation in each.citations],
@@ -352,11 +354,30 @@ def answer(each: Answer) -> Json:
         "model": each.model,
         "route": each.route,
         "degraded": each.degraded,
-        "conversation_id": None,
+        "conversation_id": None if each.conversation_id is None else str(each.conversation_id),
         "usage": {"prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0},
         "timings_ms": dict(each.timings_ms),
         "warnings": [{"code": notice.code, "message": notice.message} for notice in each.warnings],
         "created_at": moment(each.created_at),
+    }
+
+
+def conversation(each: Conversation) -> Json:
+    """A conversation without its turns."""
+    return {
+        "id": str(each.id),
+        "title": each.title,
+        "created_at": moment(each.created_at),
+        "updated_at": moment(each.updated_at),
+    }
+
+
+def removal(each: Removal) -> Json:
+    """The receipt of a conversation's deletion."""
+    return {
+        "conversation_id": str(each.conversation_id),
+        "answers": each.answers,
+        "deleted_at": moment(each.deleted_at),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
@@ -112,6 +113,9 @@ class AskBody(Request):
     filter: FilterJson | None = None
     max_sources: int = Field(10, ge=1, le=50, description="passages that the answer may draw on")
     explain: bool = Field(default=False, description="with the sentences that were weighed")
+    conversation_id: Annotated[uuid.UUID, Field(strict=False)] | None = Field(
+        None, description="of POST /v1/conversations; the question may lean on its turns"
+    )
     stream: bool = Field(default=False, description="as server-sent events: sources, sentence, answer, or error")
 
 
@@ -130,6 +134,18 @@ class KeyBody(Request):
     groups: list[str] = []
     expires_at: Annotated[dt.datetime, Field(strict=False)] | None = None
     workspace: str | None = Field(None, description="the caller's own where left out")
+
+
+class ConversationBody(Request):
+    """A new conversation."""
+
+    title: str | None = Field(None, description="that of its first question where left out")
+
+
+class ConversationChange(Request):
+    """A conversation's new title."""
+
+    title: str
 
 
 class WorkspaceBody(Request):
@@ -574,6 +590,7 @@ class AnswerView(Reply):
     id: str
     status: Literal["answered", "no_answer", "refused"]
     question: str
+    standalone_question: str | None = Field(description="what was answered, where the question leant on earlier turns")
     text: str
     sentences: list[SentenceView]
     citations: list[CitationView]
@@ -588,6 +605,23 @@ class AnswerView(Reply):
     timings_ms: dict[str, float]
     warnings: list[NoticeView]
     created_at: dt.datetime
+
+
+class ConversationView(Reply):
+    """A conversation; its turns are answers."""
+
+    id: str
+    title: str
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+class ConversationRemoval(Reply):
+    """The receipt of a conversation's deletion."""
+
+    conversation_id: str
+    answers: int = Field(description="that were deleted with it")
+    deleted_at: dt.datetime
 
 
 class KeyView(Reply):
@@ -667,6 +701,18 @@ class KeyList(Listing):
     data: list[KeyView]
 
 
+class ConversationList(Listing):
+    """Conversations."""
+
+    data: list[ConversationView]
+
+
+class AnswerList(Listing):
+    """Answers."""
+
+    data: list[AnswerView]
+
+
 class WorkspaceList(Listing):
     """Workspaces."""
 
@@ -695,5 +741,7 @@ REQUESTS: tuple[type[Request], ...] = (
     AskBody,
     AskMessage,
     KeyBody,
+    ConversationBody,
+    ConversationChange,
     WorkspaceBody,
 )

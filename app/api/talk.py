@@ -157,6 +157,7 @@ def question(body: schemas.AskBody) -> Question:
         filter=None if body.filter is None else filters.parse(body.filter),
         max_sources=body.max_sources,
         explain=body.explain,
+        conversation_id=body.conversation_id,
     )
 
 

@@ -16,6 +16,7 @@ import structlog
 from app.answering.answer import Ask
 from app.answering.answers import Answers
 from app.answering.compare import Compare
+from app.answering.conversations import Conversations
 from app.answering.search import Search
 from app.bootstrap import embedded, founding
 from app.bootstrap import rounds as rounds_
@@ -288,6 +289,7 @@ def _joined(
             context_tokens=settings.context_tokens,
         ),
         answers=Answers(database=database),
+        conversations=Conversations(database=database, clock=clock),
         first_start=False,
         started_at=started_at,
     )

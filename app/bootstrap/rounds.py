@@ -19,6 +19,7 @@ from ingestion.run_job import JobRunner
 _SWEEP_SECONDS = 5.0
 _HOUSEKEEPING_SECONDS = 600.0
 _PRUNE_JOBS = 1000
+_PRUNE_CONVERSATIONS = 1000
 _PRUNE_ANSWERS = 5000
 _LONGEST_UPLOAD = dt.timedelta(hours=1)  # from the file's id to its rows, in another process
 _log = structlog.get_logger("footnote")
@@ -61,6 +62,8 @@ def rounds(
             work.idempotency.prune(now - dt.timedelta(hours=settings.idempotency_hours))
             kept = dt.timedelta(days=settings.answer_retention_days)
             work.answers.prune(created_before=now - kept, limit=_PRUNE_ANSWERS)
+            for each in work.conversations.unused(updated_before=now - kept, limit=_PRUNE_CONVERSATIONS):
+                work.conversations.remove(each)
             work.commit()
         purge.sweep_indexes()
         purge.sweep_orphans(made_before=alone_since or now - _LONGEST_UPLOAD)

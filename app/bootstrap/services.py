@@ -13,6 +13,7 @@ import structlog
 from app.answering.answer import Ask
 from app.answering.answers import Answers
 from app.answering.compare import Compare
+from app.answering.conversations import Conversations
 from app.answering.search import Search
 from app.bootstrap.parts import Parts
 from app.bootstrap.readiness import Check, Readiness
@@ -76,6 +77,7 @@ class Services:
     doctor: Doctor
     ask: Ask
     answers: Answers
+    conversations: Conversations
     first_start: bool
     started_at: dt.datetime
 

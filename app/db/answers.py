@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.db.repository import Repository, Row, batches
+from app.db.repository import Repository, Row, batches, behind
 from app.db.tables import answer as table
 from app.db.tables import answer_citation, document
 from app.domain.answers import Answer, AnswerSentence, AnswerStatus, Citation, Notice, text_of
@@ -28,7 +28,9 @@ class SqlAnswers(Repository):
                 workspace_id=answer.workspace_id,
                 key_id=answer.key_id,
                 user_name=answer.user,
+                conversation_id=answer.conversation_id,
                 question=answer.question,
+                standalone=answer.standalone,
                 status=answer.status.value,
                 text=answer.text,
                 sentences=_sentence_rows(answer.sentences),
@@ -49,15 +51,33 @@ class SqlAnswers(Repository):
     def get(self, workspace_id: uuid.UUID, answer_id: uuid.UUID) -> Answer | None:
         """One by id, with every citation."""
         row = self.first(sa.select(table).where(table.c.id == answer_id, table.c.workspace_id == workspace_id))
-        if row is None:
-            return None
-        query = (
-            sa.select(answer_citation, document.c.external_id, document.c.title)
-            .join(document, document.c.id == answer_citation.c.document_id)
-            .where(answer_citation.c.answer_id == answer_id)
-            .order_by(answer_citation.c.n)
-        )
-        return _answer(row, [_citation(each) for each in self.connection.execute(query)])
+        return None if row is None else self._whole([row])[0]
+
+    def of_conversation(self, conversation_id: uuid.UUID, *, after: uuid.UUID | None, limit: int) -> list[Answer]:
+        """A conversation's, in pages."""
+        there = table.c.conversation_id == conversation_id
+        query = sa.select(table).where(there, behind(table.c.id, after)).order_by(table.c.id).limit(limit)
+        return self._whole(self.connection.execute(query).all())
+
+    def last_of_conversation(self, conversation_id: uuid.UUID, *, limit: int) -> list[Answer]:
+        """The last ones of a conversation, in order."""
+        there = table.c.conversation_id == conversation_id
+        query = sa.select(table).where(there).order_by(table.c.id.desc()).limit(limit)
+        return self._whole(self.connection.execute(query).all()[::-1])
+
+    def _whole(self, rows: Sequence[Row]) -> list[Answer]:
+        """The answers of these rows, with their citations."""
+        citations: dict[uuid.UUID, list[Citation]] = {row.id: [] for row in rows}
+        for some in batches(list(citations)):
+            query = (
+                sa.select(answer_citation, document.c.external_id, document.c.title)
+                .join(document, document.c.id == answer_citation.c.document_id)
+                .where(answer_citation.c.answer_id.in_(some))
+                .order_by(answer_citation.c.answer_id, answer_citation.c.n)
+            )
+            for each in self.connection.execute(query):
+                citations[each.answer_id].append(_citation(each))
+        return [_answer(row, citations[row.id]) for row in rows]
 
     def forget(self, document_ids: Sequence[uuid.UUID]) -> int:
         """Take out of every answer what it has of these documents."""
@@ -102,6 +122,8 @@ def _answer(row: Row, citations: Iterable[Citation]) -> Answer:
         key_id=row.key_id,
         user=row.user_name,
         question=row.question,
+        conversation_id=row.conversation_id,
+        standalone=row.standalone,
         status=AnswerStatus(row.status),
         text=row.text,
         sentences=_sentences(row.sentences),

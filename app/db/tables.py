@@ -318,6 +318,21 @@ idempotency = Table(
     Column("created_at", MOMENT, nullable=False, index=True),
 )
 
+# Its turns are answers, which go with it; whose it is, its key or user says.
+conversation = Table(
+    "conversation",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("workspace_id", ID, ForeignKey("workspace.id", ondelete="CASCADE"), nullable=False),
+    Column("key_id", ID),
+    Column("user_name", sa.Text),
+    Column("title", sa.Text, nullable=False),  # empty until the first turn
+    Column("created_at", MOMENT, nullable=False),
+    Column("updated_at", MOMENT, nullable=False, index=True),
+    Index(None, "workspace_id", "key_id", "id"),
+    Index(None, "workspace_id", "user_name", "id"),
+)
+
 answer = Table(
     "answer",
     metadata,
@@ -327,6 +342,7 @@ answer = Table(
     Column("user_name", sa.Text),
     Column("conversation_id", ID),
     Column("question", sa.Text, nullable=False),
+    Column("standalone", sa.Text),  # what was searched and answered, where that is another
     Column("status", sa.Text, nullable=False),  # answered, no_answer, refused
     Column("text", sa.Text, nullable=False),
     Column("sentences", JSON, nullable=False),

@@ -14,6 +14,7 @@ from app.db.audit import SqlAudit
 from app.db.chunks import SqlChunks
 from app.db.collections import SqlCollections
 from app.db.contents import SqlContents
+from app.db.conversations import SqlConversations
 from app.db.deletions import SqlDeletions
 from app.db.documents import SqlDocuments
 from app.db.engine import copy_sqlite, open_engines, truncate_log
@@ -40,6 +41,7 @@ class SqlWork:
         self.jobs = SqlJobs(connection, writes=writes)
         self.deletions = SqlDeletions(connection, writes=writes)
         self.answers = SqlAnswers(connection, writes=writes)
+        self.conversations = SqlConversations(connection, writes=writes)
         self.audit = SqlAudit(connection, writes=writes)
         self.idempotency = SqlIdempotency(connection, writes=writes)
 

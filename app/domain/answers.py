@@ -28,6 +28,7 @@ class Question:
     filter: Filter | None = None
     max_sources: int = 10  # passages that the answer may draw on
     explain: bool = False
+    conversation_id: uuid.UUID | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +152,8 @@ class Answer:
     timings_ms: Mapping[str, float]
     warnings: tuple[Notice, ...]
     created_at: dt.datetime
+    conversation_id: uuid.UUID | None = None
+    standalone: str | None = None  # what was searched and answered, where that is another question than the one typed
 
 
 def text_of(sentences: Sequence[AnswerSentence]) -> tuple[str, tuple[AnswerSentence, ...]]:

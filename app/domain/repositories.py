@@ -16,6 +16,7 @@ from typing import Protocol
 
 from app.domain.access import Key, Principal, Workspace
 from app.domain.answers import Answer
+from app.domain.conversations import Conversation
 from app.domain.documents import Chunk, Collection, Deletion, Document, Fingerprints, Index, Indexed, Version
 from app.domain.drift import DriftReport
 from app.domain.filters import Filter
@@ -622,6 +623,14 @@ class Answers(Protocol):
         """One by id, with every citation, those of deleted documents too."""
         ...
 
+    def of_conversation(self, conversation_id: uuid.UUID, *, after: uuid.UUID | None, limit: int) -> list[Answer]:
+        """A conversation's, in order, each with every citation."""
+        ...
+
+    def last_of_conversation(self, conversation_id: uuid.UUID, *, limit: int) -> list[Answer]:
+        """The last ones of a conversation, in order, each with every citation."""
+        ...
+
     def forget(self, document_ids: Sequence[uuid.UUID]) -> int:
         """Take out of every answer what it has of these documents: citations, and the sentences that stand on them.
 
@@ -631,6 +640,38 @@ class Answers(Protocol):
 
     def prune(self, *, created_before: dt.datetime, limit: int) -> int:
         """Delete answers that old."""
+        ...
+
+
+class Conversations(Protocol):
+    """Conversations, whose turns are answers."""
+
+    def add(self, conversation: Conversation) -> None:
+        """Insert."""
+        ...
+
+    def get(self, workspace_id: uuid.UUID, conversation_id: uuid.UUID) -> Conversation | None:
+        """One by id; a writing unit holds it."""
+        ...
+
+    def page(self, principal: Principal, *, after: uuid.UUID | None, limit: int) -> list[Conversation]:
+        """The principal's own, in order of creation."""
+        ...
+
+    def rename(self, conversation_id: uuid.UUID, title: str) -> None:
+        """Write the title. Raises NotFoundError."""
+        ...
+
+    def touch(self, conversation_id: uuid.UUID, now: dt.datetime, *, title: str) -> bool:
+        """Note a turn, and the title where there is none yet; False where the conversation is gone."""
+        ...
+
+    def remove(self, conversation_id: uuid.UUID) -> int:
+        """Delete with its answers; gives how many these were."""
+        ...
+
+    def unused(self, *, updated_before: dt.datetime, limit: int) -> list[uuid.UUID]:
+        """Those without a turn since."""
         ...
 
 
@@ -795,6 +836,8 @@ class ReadWork(Protocol):
     def deletions(self) -> Deletions: ...  # noqa: D102
     @property
     def answers(self) -> Answers: ...  # noqa: D102
+    @property
+    def conversations(self) -> Conversations: ...  # noqa: D102
     @property
     def audit(self) -> Audit: ...  # noqa: D102
     @property

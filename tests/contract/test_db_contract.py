@@ -22,6 +22,7 @@ from app.db import migrate
 from app.db.unit_of_work import SqlDatabase, SqlWork
 from app.domain.access import EVERYONE, Key, Principal, Role, Workspace
 from app.domain.answers import Answer, AnswerSentence, AnswerStatus, Citation, Notice
+from app.domain.conversations import Conversation
 from app.domain.documents import (
     Chunk,
     Collection,
@@ -1376,6 +1377,77 @@ def test_postgresql_gives_the_rows_of_a_process_that_stands_still_to_others(
     finally:
         hasty.close()
         patient.close()
+
+
+def make_conversation(database: Database, place: Place, *, user: str | None = None, title: str = "") -> Conversation:
+    made = Conversation(
+        id=new_id(),
+        workspace_id=place.workspace.id,
+        key_id=new_id(),
+        user=user,
+        title=title,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    with database.write() as work:
+        work.conversations.add(made)
+        work.commit()
+    return made
+
+
+def test_conversations_are_listed_for_their_key_and_their_user(database: Database, place: Place) -> None:
+    mine, users, others = (make_conversation(database, place, user=user) for user in (None, "ada", "bob"))
+    key = Principal(workspace_id=place.workspace.id, key_id=mine.key_id, role=Role.ADMIN)
+    ada = Principal(workspace_id=place.workspace.id, key_id=new_id(), role=Role.READER, user="ada")
+    owner = Principal(workspace_id=place.workspace.id, key_id=None, role=Role.ADMIN)
+    with database.read() as work:
+        assert work.conversations.page(key, after=None, limit=9) == [mine]
+        assert work.conversations.page(ada, after=None, limit=9) == [users]
+        assert work.conversations.page(ada, after=users.id, limit=9) == []
+        assert work.conversations.page(owner, after=None, limit=9) == []
+        assert work.conversations.get(place.workspace.id, others.id) == others
+        assert work.conversations.get(new_id(), others.id) is None
+
+
+def test_a_turn_names_a_conversation_once_and_none_that_is_gone(database: Database, place: Place) -> None:
+    conversation = make_conversation(database, place)
+    with database.write() as work:
+        assert work.conversations.touch(conversation.id, LATER, title="first")
+        assert work.conversations.touch(conversation.id, LATER, title="second")
+        assert not work.conversations.touch(new_id(), LATER, title="third")
+        work.commit()
+    with database.read() as work:
+        found = work.conversations.get(place.workspace.id, conversation.id)
+        assert found == dataclasses.replace(conversation, title="first", updated_at=LATER)
+        assert work.conversations.unused(updated_before=LATER, limit=9) == []
+        assert work.conversations.unused(updated_before=LATER + dt.timedelta(seconds=1), limit=9) == [conversation.id]
+
+
+def test_turns_come_in_order_and_go_with_their_conversation(database: Database, place: Place) -> None:
+    conversation, document = make_conversation(database, place), a_document(place, "a")
+    answers = [
+        dataclasses.replace(
+            an_answer(place, document), conversation_id=conversation.id, standalone=f"question {number}"
+        )
+        for number in range(5)
+    ]
+    alone = an_answer(place, document)
+    with database.write() as work:
+        work.documents.add(document)
+        for each in (*answers, alone):
+            work.answers.add(each)
+        work.commit()
+    with database.read() as work:
+        assert work.answers.of_conversation(conversation.id, after=None, limit=3) == answers[:3]
+        assert work.answers.of_conversation(conversation.id, after=answers[2].id, limit=3) == answers[3:]
+        assert work.answers.last_of_conversation(conversation.id, limit=2) == answers[3:]
+    with database.write() as work:
+        assert work.conversations.remove(conversation.id) == 5
+        work.commit()
+    with database.read() as work:
+        assert work.conversations.get(place.workspace.id, conversation.id) is None
+        assert work.answers.get(place.workspace.id, answers[0].id) is None
+        assert work.answers.get(place.workspace.id, alone.id) == alone
 
 
 @pytest.mark.services

@@ -161,7 +161,7 @@ def _connecting_by(connect: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_limits(timeout_seconds: float, patience_seconds: float | None) -> Callable[[Any, object], None]:
-    """No unit waits longer than this for rows of another; one whose process stands still loses them after twice that.
+    """No unit waits longer than this for rows of another; one whose process stands still loses them before that.
 
     The server itself ends a statement that nobody waits for any longer.
     """
@@ -170,7 +170,7 @@ def _with_limits(timeout_seconds: float, patience_seconds: float | None) -> Call
     def connected(connection: Any, _record: object) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"SET lock_timeout = {milliseconds}")
-            cursor.execute(f"SET idle_in_transaction_session_timeout = {2 * milliseconds}")
+            cursor.execute(f"SET idle_in_transaction_session_timeout = {milliseconds * 2 // 3}")
             if patience_seconds is not None:
                 cursor.execute(f"SET statement_timeout = {round(patience_seconds * 1000)}")
         connection.commit()

@@ -1362,8 +1362,7 @@ def test_postgresql_gives_the_rows_of_a_process_that_stands_still_to_others(
         pytest.skip("SQLite has one process")
     job, _ = queue_job(database, place, 1)
     url = database._engines.writer.url.render_as_string(hide_password=False)
-    hasty = SqlDatabase(url, pool_size=2, busy_timeout_seconds=0.5)
-    patient = SqlDatabase(url, pool_size=2, busy_timeout_seconds=20)
+    hasty, patient = (SqlDatabase(url, pool_size=2, busy_timeout_seconds=1.5) for _ in range(2))
     try:
         with database.write() as still:
             assert still.jobs.get(place.workspace.id, job.id)

@@ -36,7 +36,13 @@ NAMES = sorted(FAULTS) if LONG else sorted(random.Random(SEED).sample(sorted(FAU
 PADDING = "It is too long to be a row. " * 50  # its original goes to the file store
 SETTLE_SECONDS = 600.0 if LONG else 120.0
 
-pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(5400 if LONG else 300)]
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.slow,
+    pytest.mark.timeout(5400 if LONG else 300),
+    # In this process runs the traffic and the proxy, whose connections are cut at any moment; the product runs in others.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module", params=BROKERS)

@@ -104,6 +104,7 @@ class Ask:
         answer = dataclasses.replace(
             answer,
             standalone=asked.text if asked.text != checked.text else None,
+            leant_on=tuple(sorted(rewrite.leant_on(checked.text, asked.text, turns))),
             status=AnswerStatus.ANSWERED if verified.sentences else AnswerStatus.NO_ANSWER,
             text=verified.text,
             sentences=verified.sentences,

@@ -39,6 +39,7 @@ class Answers:
 def as_shown(work: ReadWork, principal: Principal, answers: Sequence[Answer]) -> list[Answer]:
     """The answers without what was deleted or may no longer be read, and a warning where something is left out."""
     cited = {each.document_id for answer in answers for each in answer.citations}
+    cited.update(document_id for answer in answers for document_id in answer.leant_on)
     there = work.documents.many(sorted(cited))
     readable = {key for key, document in there.items() if principal.may_read(document.readers)}
     return [_shown(answer, readable) for answer in answers]
@@ -46,6 +47,10 @@ def as_shown(work: ReadWork, principal: Principal, answers: Sequence[Answer]) ->
 
 def _shown(answer: Answer, readable: set[uuid.UUID]) -> Answer:
     hidden = {each.n for each in answer.citations if each.document_id not in readable}
+    if not readable.issuperset(answer.leant_on):
+        answer = dataclasses.replace(answer, standalone=None, leant_on=())
+        if not hidden:
+            return dataclasses.replace(answer, warnings=(*answer.warnings, _HIDDEN))
     if not hidden:
         return answer
     return dataclasses.replace(without(answer, hidden), warnings=(*answer.warnings, _HIDDEN))

@@ -94,7 +94,15 @@ def recall(database: Database, principal: Principal, conversation_id: uuid.UUID 
     with database.read() as work:
         _own(work, principal, conversation_id)
         answers = as_shown(work, principal, work.answers.last_of_conversation(conversation_id, limit=_RECALLED))
-    return [Turn(typed=each.question, asked=each.standalone or each.question, answer=each.text) for each in answers]
+    return [
+        Turn(
+            typed=each.question,
+            asked=each.standalone or each.question,
+            answer=each.text,
+            documents=frozenset((*(cited.document_id for cited in each.citations), *each.leant_on)),
+        )
+        for each in answers
+    ]
 
 
 def _own(work: ReadWork, principal: Principal, conversation_id: uuid.UUID) -> Conversation:
@@ -106,6 +114,6 @@ def _own(work: ReadWork, principal: Principal, conversation_id: uuid.UUID) -> Co
 
 def _checked(title: str) -> str:
     title = " ".join(title.split())
-    if not 0 < len(title) <= MAX_TITLE_CHARS:
-        raise InvalidInputError(f"a title has 1 to {MAX_TITLE_CHARS} characters", code="bad_title")
+    if not 0 < len(title) <= MAX_TITLE_CHARS or not title.isprintable():
+        raise InvalidInputError(f"a title has 1 to {MAX_TITLE_CHARS} printable characters", code="bad_title")
     return title

@@ -20,7 +20,9 @@ def keep(database: Database, answer: Answer) -> Answer:
     """
     try:
         with database.write() as work:
-            there = work.documents.many(sorted({each.document_id for each in answer.citations}))
+            there = work.documents.many(sorted({*answer.leant_on, *(each.document_id for each in answer.citations)}))
+            if not there.keys() >= set(answer.leant_on):
+                answer = dataclasses.replace(answer, standalone=None, leant_on=())
             if not _noted(work, answer):
                 gone = Notice(code="not_kept", message="the answer can't be read back: its conversation was deleted")
                 return dataclasses.replace(answer, warnings=(*answer.warnings, gone))

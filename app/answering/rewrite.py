@@ -7,6 +7,7 @@ English only, by rules: `and in 2019?` takes the place of a part of the question
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Sequence
 
 from app.domain.conversations import Turn
@@ -71,6 +72,17 @@ def to_standalone(question: str, turns: Sequence[Turn] = ()) -> str:
         if len(several) > 1 and not named:
             return _put(typed, " and ".join(several), _SEVERAL) or f"{typed.rstrip(' ?')}: {' or '.join(several)}?"
     return _with_topic(typed, named, before)
+
+
+def leant_on(typed: str, alone: str, turns: Sequence[Turn]) -> frozenset[uuid.UUID]:
+    """The documents that words of the question as it stands alone came from: by answers, not by what the asker typed."""
+    borrowed = words.of(alone).content - words.of(typed).content
+    found: set[uuid.UUID] = set()
+    for turn in turns:
+        told = words.of(turn.answer).content | (words.of(turn.asked).content - words.of(turn.typed).content)
+        if borrowed & told:
+            found |= turn.documents
+    return frozenset(found)
 
 
 def _ellipsis(typed: str) -> str | None:

@@ -289,7 +289,7 @@ class Search:
         for page in (fused[first : first + size] for first in range(0, len(fused), size)):
             with self.database.read() as work:
                 known = work.chunks.hits(principal.workspace_id, [each.chunk_id for each in page])
-            for each in page:
+            for each in sorted(page, key=lambda each: (-each.score, _place(known.get(each.chunk_id)))):
                 hit = known.get(each.chunk_id)
                 reason = _reason(principal, request, hit, documents)
                 if reason is not None or hit is None:
@@ -300,6 +300,13 @@ class Search:
                 if len(hits) == request.limit:
                     return hits, dict(removed)
         return hits, dict(removed)
+
+
+def _place(hit: Hit | None) -> tuple[str, str, int, str]:
+    """What puts equal scores in order, the same in every index and installation that holds the same documents."""
+    if hit is None:
+        return ("", "", 0, "")
+    return (hit.document.external_id or "", hit.document.title, hit.chunk.start, hit.chunk.text)
 
 
 def check_query(query: str, *, max_chars: int) -> str:

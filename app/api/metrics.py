@@ -83,6 +83,7 @@ class Metrics:
             found = drift.found.get(drift_kind, 0) - drift.repaired.get(drift_kind, 0) if drift else 0
             self._drift.labels(drift_kind.value).set(found)
         self._looked_at.set(drift.finished_at.timestamp() if drift else 0)
+        self._index.clear()  # what can't be told now is left out
         for unit, count in index.items():
             self._index.labels(unit).set(count)
         self._threads.labels("running").set(running)

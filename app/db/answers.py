@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from app.db.repository import Repository, Row, batches, behind
 from app.db.tables import answer as table
-from app.db.tables import answer_citation, document
+from app.db.tables import answer_citation, answer_leaning, document
 from app.domain.answers import Answer, AnswerSentence, AnswerStatus, Citation, Notice, text_of
 
 _FORGOTTEN = Notice(code="sources_deleted", message="a document that this answer stood on was deleted")
@@ -47,6 +47,9 @@ class SqlAnswers(Repository):
         if answer.citations:
             rows = [_citation_row(answer.id, each) for each in answer.citations]
             self.connection.execute(answer_citation.insert(), rows)
+        if answer.leant_on:
+            leanings = [{"answer_id": answer.id, "document_id": each} for each in sorted(answer.leant_on)]
+            self.connection.execute(answer_leaning.insert(), leanings)
 
     def get(self, workspace_id: uuid.UUID, answer_id: uuid.UUID) -> Answer | None:
         """One by id, with every citation."""
@@ -77,7 +80,12 @@ class SqlAnswers(Repository):
             )
             for each in self.connection.execute(query):
                 citations[each.answer_id].append(_citation(each))
-        return [_answer(row, citations[row.id]) for row in rows]
+        leanings: dict[uuid.UUID, list[uuid.UUID]] = {}
+        for some in batches([row.id for row in rows if row.standalone is not None]):
+            there = sa.select(answer_leaning).where(answer_leaning.c.answer_id.in_(some))
+            for each in self.connection.execute(there.order_by(answer_leaning.c.document_id)):
+                leanings.setdefault(each.answer_id, []).append(each.document_id)
+        return [_answer(row, citations[row.id], leanings.get(row.id, ())) for row in rows]
 
     def forget(self, document_ids: Sequence[uuid.UUID]) -> int:
         """Take out of every answer what it has of these documents."""
@@ -88,6 +96,10 @@ class SqlAnswers(Repository):
             for row in self.connection.execute(query):
                 numbers.setdefault(row.answer_id, set()).add(row.n)
             self.connection.execute(answer_citation.delete().where(cited))
+            leant = answer_leaning.c.document_id.in_(some)
+            leaning = sa.select(answer_leaning.c.answer_id).where(leant).scalar_subquery()
+            self.connection.execute(table.update().where(table.c.id.in_(leaning)).values(standalone=None))
+            self.connection.execute(answer_leaning.delete().where(leant))
         for answer_ids in batches(sorted(numbers)):
             query = sa.select(table.c.id, table.c.sentences, table.c.warnings).where(table.c.id.in_(answer_ids))
             rows = [_without(row, numbers[row.id]) for row in self.connection.execute(self.locked(query, table))]
@@ -115,7 +127,7 @@ def _without(row: Row, numbers: set[int]) -> dict[str, object]:
     }
 
 
-def _answer(row: Row, citations: Iterable[Citation]) -> Answer:
+def _answer(row: Row, citations: Iterable[Citation], leant_on: Iterable[uuid.UUID]) -> Answer:
     return Answer(
         id=row.id,
         workspace_id=row.workspace_id,
@@ -124,6 +136,7 @@ def _answer(row: Row, citations: Iterable[Citation]) -> Answer:
         question=row.question,
         conversation_id=row.conversation_id,
         standalone=row.standalone,
+        leant_on=tuple(leant_on),
         status=AnswerStatus(row.status),
         text=row.text,
         sentences=_sentences(row.sentences),

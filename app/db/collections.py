@@ -22,6 +22,7 @@ _LIVE = (  # of a workspace, as every search asks: built once
     .order_by(table.c.id)
 )
 _LIVE_NAMED = _LIVE.where(table.c.name.in_(sa.bindparam("names", expanding=True)))
+_NUL = "\0"
 
 
 class SqlCollections(Repository):
@@ -66,6 +67,8 @@ class SqlCollections(Repository):
 
     def by_name(self, workspace_id: uuid.UUID, name: str, *, alone: bool = False) -> Collection | None:
         """One by name."""
+        if _NUL in name:  # no name has it, and PostgreSQL takes no text with it
+            return None
         return self._one(table.c.workspace_id == workspace_id, table.c.name == name, alone=alone)
 
     def _one(self, *conditions: sa.ColumnElement[bool], alone: bool = False) -> Collection | None:
@@ -80,7 +83,8 @@ class SqlCollections(Repository):
         if names is None:
             found = self.connection.execute(_LIVE, {"workspace_id": workspace_id})
         else:
-            found = self.connection.execute(_LIVE_NAMED, {"workspace_id": workspace_id, "names": names})
+            possible = [name for name in names if _NUL not in name]
+            found = self.connection.execute(_LIVE_NAMED, {"workspace_id": workspace_id, "names": possible})
         return [(_collection(row), _index(row)) for row in found]
 
     def page(self, workspace_id: uuid.UUID, *, after: uuid.UUID | None, limit: int) -> list[Collection]:

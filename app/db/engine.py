@@ -166,11 +166,12 @@ def _with_limits(timeout_seconds: float, patience_seconds: float | None) -> Call
     The server itself ends a statement that nobody waits for any longer.
     """
     milliseconds = round(timeout_seconds * 1000)
+    shortest = milliseconds if patience_seconds is None else min(milliseconds, round(patience_seconds * 1000))
 
     def connected(connection: Any, _record: object) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"SET lock_timeout = {milliseconds}")
-            cursor.execute(f"SET idle_in_transaction_session_timeout = {milliseconds * 2 // 3}")
+            cursor.execute(f"SET idle_in_transaction_session_timeout = {shortest * 2 // 3}")
             if patience_seconds is not None:
                 cursor.execute(f"SET statement_timeout = {round(patience_seconds * 1000)}")
         connection.commit()

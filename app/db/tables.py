@@ -358,6 +358,14 @@ answer = Table(
     Index(None, "conversation_id", "id"),
 )
 
+# The documents that words of an answer's standalone question came from; while one of them is gone, it is not shown.
+answer_leaning = Table(
+    "answer_leaning",
+    metadata,
+    Column("answer_id", ID, ForeignKey("answer.id", ondelete="CASCADE"), primary_key=True),
+    Column("document_id", ID, primary_key=True, index=True),
+)
+
 # A quote is a piece of its document and goes when that is purged.
 answer_citation = Table(
     "answer_citation",

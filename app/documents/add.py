@@ -137,6 +137,7 @@ class AddDocuments:
             collection = collection_named(work, principal, collection_name)
             plan = Plans(work, principal, collection, [request]).of(request)
         if plan.outcome is Outcome.UNCHANGED:
+            self._keep_again(plan.version, staged)
             return Accepted(outcome=plan.outcome, document=plan.document, version=plan.version, job=None)
         stored = kept = False
         try:
@@ -164,6 +165,14 @@ class AddDocuments:
             self.refresh.at_once([plan.document])
         self.queue.nudge()
         return Accepted(outcome=plan.outcome, document=plan.document, version=plan.version, job=job)
+
+    def _keep_again(self, version: Version, staged: Staged) -> None:
+        """Put the same bytes back where the store has lost them; not while it does not answer."""
+        with contextlib.suppress(TransientError):
+            try:
+                self.files.open(version.original_key).close()
+            except NotFoundError:
+                self.files.put(version.original_key, staged.path)
 
     def add_part(
         self,

@@ -154,6 +154,7 @@ class Answer:
     created_at: dt.datetime
     conversation_id: uuid.UUID | None = None
     standalone: str | None = None  # what was searched and answered, where that is another question than the one typed
+    leant_on: tuple[uuid.UUID, ...] = ()  # documents that words of `standalone` came from
 
 
 def text_of(sentences: Sequence[AnswerSentence]) -> tuple[str, tuple[AnswerSentence, ...]]:

@@ -36,6 +36,7 @@ class Turn:
     typed: str  # as it was asked
     asked: str  # as it stands alone
     answer: str  # the answer's text, without what may not be shown any more
+    documents: frozenset[uuid.UUID] = frozenset()  # that answer and question, as it stands alone, came from
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

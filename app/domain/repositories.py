@@ -632,7 +632,8 @@ class Answers(Protocol):
         ...
 
     def forget(self, document_ids: Sequence[uuid.UUID]) -> int:
-        """Take out of every answer what it has of these documents: citations, and the sentences that stand on them.
+        """Take out of every answer what it has of these documents: citations, the sentences that stand on them, and the
+        question as it stands alone where words of it came from them.
 
         Gives how many answers were changed.
         """

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO, cast
 
 import boto3
 import botocore.config
-from boto3.exceptions import S3UploadFailedError
+import s3transfer.exceptions
+from boto3.exceptions import RetriesExceededError, S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -198,6 +199,8 @@ class S3FileStore:
             yield
         except (ClientError, BotoCoreError, S3UploadFailedError) as error:
             raise _our_error(error, what) from error
+        except (RetriesExceededError, s3transfer.exceptions.RetriesExceededError) as error:
+            raise PartDownError(f"the file store does not answer for {what}", code="files_unavailable") from error
 
 
 def _our_error(error: ClientError | BotoCoreError | S3UploadFailedError, what: str) -> FootnoteError:

@@ -105,7 +105,7 @@ class Service:
             try:
                 given = dict(body())
                 sent = headers | given.pop("headers", {})
-                response = self._http.request(method, path, params=query, headers=sent, **given)
+                response = self._http.request(method, path, params=query or None, headers=sent, **given)
             except httpx.LocalProtocolError as error:
                 raise LocalError("the file changed while it was sent", code="file_changed") from error
             except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -163,7 +163,7 @@ class Service:
         while True:
             with (
                 self._unreachable_named(),
-                self._http.stream(method, path, params=query, **body()) as response,
+                self._http.stream(method, path, params=query or None, **body()) as response,
             ):
                 if response.is_success:
                     yield from _events(response.iter_bytes())
@@ -188,7 +188,7 @@ class Service:
     ) -> Mapping[str, str]:
         """Write an answer's bytes to `target` as they come, telling their number; gives its headers."""
         query = {name: value for name, value in (params or {}).items() if value is not None}
-        with self._unreachable_named(), self._http.stream(method, path, params=query) as response:
+        with self._unreachable_named(), self._http.stream(method, path, params=query or None) as response:
             if not response.is_success:
                 response.read()
                 raise _refusal(response)

@@ -33,8 +33,19 @@ def upgrade() -> None:
     op.create_index("ix_conversation_workspace_id_user_name_id", "conversation", ["workspace_id", "user_name", "id"])
     op.create_index("ix_conversation_updated_at", "conversation", ["updated_at"])
     op.add_column("answer", sa.Column("standalone", sa.Text(), nullable=True))
+    op.create_table(
+        "answer_leaning",
+        sa.Column("answer_id", ID, nullable=False),
+        sa.Column("document_id", ID, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["answer_id"], ["answer.id"], name="fk_answer_leaning_answer_id_answer", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("answer_id", "document_id", name="pk_answer_leaning"),
+    )
+    op.create_index("ix_answer_leaning_document_id", "answer_leaning", ["document_id"])
 
 
 def downgrade() -> None:
+    op.drop_table("answer_leaning")
     op.drop_column("answer", "standalone")
     op.drop_table("conversation")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import threading
 import uuid
@@ -12,11 +13,12 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from app.db.unit_of_work import SqlDatabase
-from app.domain.errors import BadNameError, NotFoundError, TransientError
+from app.domain.errors import BadNameError, NotFoundError, PartDownError, TransientError
 from app.domain.ports import FileStore
 from app.stores.folder_files import FolderFileStore
 from app.stores.s3_files import Bucket, S3FileStore
 from app.stores.small_files import SmallFilesInRows
+from tests.services.proxy import Proxy
 
 STORES: Mapping[str, Callable[[pathlib.Path, str], FileStore]] = {
     "folder": lambda path, _: FolderFileStore(path / "files"),
@@ -201,6 +203,29 @@ def test_a_store_that_does_not_answer_is_a_transient_error_of_its_calls() -> Non
     with pytest.raises(TransientError) as raised:
         store.ping()
     assert raised.value.code == "files_unavailable"
+
+
+def test_a_store_that_says_nothing_is_a_transient_error_of_its_calls(s3: str, tmp_path: pathlib.Path) -> None:
+    given = bucket(s3)
+    wire = Proxy(int(s3.rpartition(":")[2]))
+    try:
+        through = dataclasses.replace(given, endpoint=f"http://127.0.0.1:{wire.port}", timeout_seconds=0.2)
+        store = S3FileStore(through)
+        store.write_many({"texts/a": b"x" * 1000})
+        wire.set("hang")
+        (tmp_path / "upload").write_bytes(b"y")
+        for call in (
+            lambda: store.open("texts/a"),
+            lambda: store.put("originals/b", tmp_path / "upload"),
+            lambda: store.write_many({"texts/b": b"y"}),
+            lambda: store.delete(["texts/a"]),
+            store.ping,
+        ):
+            with pytest.raises(PartDownError) as raised:
+                call()
+            assert raised.value.code == "files_unavailable"
+    finally:
+        wire.close()
 
 
 def test_what_was_kept_under_another_limit_is_read_replaced_and_removed(tmp_path: pathlib.Path) -> None:

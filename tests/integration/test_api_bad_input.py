@@ -349,3 +349,19 @@ def test_a_whole_number_that_could_not_be_told_from_its_neighbour_is_refused(
 ) -> None:
     body = {"collection": "default", "text": "x", "metadata": {"a": number}}
     problem(api.post("/v1/documents", json=body), 422, "bad_metadata")
+
+
+def test_a_name_with_a_nul_names_nothing(api: Any, problem: Any) -> None:
+    name = "a\0b"
+    problem(api.post("/v1/search", json={"query": "x", "collections": [name]}), 404, "unknown_collection")
+    problem(api.get("/v1/documents?collection=a%00b"), 404, "unknown_collection")
+    problem(api.get("/v1/collections/a%00b"), 404, "unknown_collection")
+
+
+def test_a_filter_that_is_nested_too_deep_is_no_error_of_ours(api: Any, problem: Any) -> None:
+    condition: Any = {"type": "eq", "key": "a", "value": 1}
+    for _ in range(200):
+        condition = {"type": "and", "filters": [condition]}
+    body = {"collection": api.collection(), "filter": condition}
+    for each in (body, body | {"dry_run": True}):
+        problem(api.post("/v1/documents/delete", json=each), 422, "bad_filter")

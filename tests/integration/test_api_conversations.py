@@ -115,6 +115,29 @@ def test_old_turns_hide_what_was_deleted_and_nothing_leans_on_it(api: Any) -> No
     assert "Albatross" not in json.dumps(second)
 
 
+@pytest.mark.parametrize("how", ["deleted", "closed"])
+def test_a_question_that_leant_on_what_was_deleted_or_closed_is_shown_as_it_was_typed(api: Any, how: str) -> None:
+    name = api.collection()
+    key = api.key("reader", user="ada")
+    document = api.live(name, "The Harrow Lodge was built by Zebulon Quark in 1880.", readers=["*"])
+    conversation = begin(api, key=key)
+    assert "Zebulon" in ask(api, conversation, "Who built the Harrow Lodge?", key=key, collections=[name])["text"]
+    second = ask(api, conversation, "When was he born?", key=key, collections=[name])
+    assert second["standalone_question"] == "When was Zebulon Quark born?"
+    path = f"/v1/documents/{document['document_id']}"
+    if how == "deleted":
+        assert api.call("DELETE", f"{path}?wait=60").status_code in (200, 202)
+    else:
+        assert api.call("PATCH", path, json={"readers": ["user:bob"]}).status_code == 200
+    shown = turns(api, conversation, key=key)["data"]
+    export = api.get(f"/v1/conversations/{conversation['id']}/export", key=key).text
+    one = api.get(f"/v1/answers/{second['id']}", key=key).json()
+    third = ask(api, conversation, "And where did he live?", key=key, collections=[name])
+    for each in (json.dumps(shown), export, json.dumps(one), json.dumps(third)):
+        assert "Zebulon" not in each
+    assert one["standalone_question"] is None
+
+
 def test_pages_and_export_give_each_turn_once_in_order(api: Any) -> None:
     conversation = begin(api)
     asked = [ask(api, conversation, f"Is there a number {n}?")["id"] for n in range(7)]
@@ -155,7 +178,7 @@ def test_titles_are_given_and_changed(api: Any, problem: Any) -> None:
     path = f"/v1/conversations/{conversation['id']}"
     assert api.call("PATCH", path, json={"title": "Piers"}).json()["title"] == "Piers"
     assert api.get(path).json()["title"] == "Piers"
-    for title in ("", "  ", "x" * 201):
+    for title in ("", "  ", "x" * 201, "a\0b"):
         problem(api.call("PATCH", path, json={"title": title}), 422, "bad_title")
         problem(api.post("/v1/conversations", json={"title": title}), 422, "bad_title")
 

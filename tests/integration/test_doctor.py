@@ -355,3 +355,46 @@ def version_owner(corpus: Corpus, external_id: str) -> uuid.UUID:
     with corpus.services.database.read() as work:
         collection = work.collections.by_name(corpus.admin.workspace_id, corpus.collection)
         return work.documents.by_external_id(collection.id, external_id).id  # type: ignore[no-any-return]
+
+
+def test_a_repair_that_is_cut_off_leaves_nothing_that_nobody_is_at(tidy: Corpus) -> None:
+    for name in ("d0", "d1", "d2"):
+        tidy.services.vectors.delete_versions(index_of(tidy).space, [version_of(tidy, name).id])
+    looking = tidy.services.doctor(repair=True)
+    for event in looking:
+        if isinstance(event, Finding):
+            assert (event.kind, event.repaired) == (DriftKind.POINT_MISSING, True)
+            break
+    looking.close()  # whoever asked has gone
+
+    settle(tidy)
+    missing = [each for each in look(tidy)[0] if each.kind is DriftKind.POINT_MISSING]
+    assert len(missing) == 2
+    look(tidy, repair=True)
+    settle(tidy)
+    assert look(tidy, deep=True)[0] == []
+    assert {hit.hit.document.external_id for hit in tidy.search("heron").hits} == {"d0", "d1", "d2"}
+
+
+def test_a_version_that_lacks_points_and_has_no_job_is_found(tidy: Corpus) -> None:
+    version, index = version_of(tidy, "d1"), index_of(tidy)
+    tidy.services.vectors.delete_versions(index.space, [version.id])
+    with tidy.services.database.write() as work:
+        note = work.chunks.indexed([version.id])[(index.id, version.id)]
+        work.chunks.note_indexed([dataclasses.replace(note, whole=False)])
+        work.commit()
+    assert found(tidy) == {DriftKind.POINT_MISSING}
+    look(tidy, repair=True)
+    settle(tidy)
+    assert look(tidy, deep=True)[0] == []
+
+
+def test_an_original_that_was_lost_is_there_again_after_the_same_upload(tidy: Corpus) -> None:
+    content = f"{TEXT} Number 1."
+    version = version_of(tidy, "d1")
+    tidy.services.files.delete([version.original_key])
+    tidy.put(content, external_id="d1", metadata={"year": 2001})
+    assert version_of(tidy, "d1").id == version.id
+    with tidy.services.files.open(version.original_key) as stream:
+        assert stream.read() == content.encode()
+    assert look(tidy, deep=True)[0] == []

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import http.server
 import io
 import json
 import pathlib
 import subprocess
 import sys
+import threading
 
 import pytest
 from typer.testing import CliRunner
 
 from app.domain.errors import FolderInUseError
-from ingestion.cli import application, connection, terminal
+from ingestion.cli import application, client, connection, terminal
 from ingestion.cli.batches import Defaults, Mapping_, is_batch, parts
 from ingestion.cli.errors import LocalError
 from ingestion.cli.outcomes import Outcome, Report, State
@@ -220,3 +222,26 @@ def test_a_data_folder_is_never_walked(tmp_path: pathlib.Path) -> None:
         with pytest.raises(LocalError) as raised:
             list(found(path, Selection()))
         assert raised.value.code == "data_folder"
+
+
+def test_a_request_keeps_the_query_of_its_path() -> None:
+    asked: list[str] = []
+
+    class Recorder(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            self.wfile.write(b'event: report\ndata: {"left": 0}\n\n')
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - as the library has it
+            """Not onto the terminal."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Recorder) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        service = client.Service(f"http://127.0.0.1:{server.server_port}", key="key", local=True)
+        with contextlib.closing(service):
+            assert list(service.events("/v1/doctor?repair=true&deep=false", {})) == [("report", {"left": 0})]
+        server.shutdown()
+    assert asked == ["/v1/doctor?repair=true&deep=false"]

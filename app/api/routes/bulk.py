@@ -60,9 +60,11 @@ async def change(
 
 async def _answered(call: Call, body: schemas.BulkDeleteBody, do: Callable[[Principal], tuple[Job, int]]) -> Response:
     def work(principal: Principal) -> Reply:
+        selected = _selected(body)  # first: what is nested too deep can't be written down below
+
         def once() -> Reply:
             if body.dry_run:
-                count = call.house.services.bulk.count(principal, _selected(body))
+                count = call.house.services.bulk.count(principal, selected)
                 return Reply(status=200, body=replies.dumps({"job_id": None, "documents": count}))
             job, count = do(principal)
             shown = replies.dumps({"job_id": str(job.id), "documents": count})

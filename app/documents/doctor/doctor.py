@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from app.documents.doctor.rebuild import Rebuild
 from app.documents.doctor.rows import Rows
 from app.domain.documents import Version
 from app.domain.drift import DriftKind, DriftReport, Finding
-from app.domain.errors import FootnoteError
+from app.domain.errors import FootnoteError, TransientError
 from app.domain.ids import new_id
 from app.domain.passages import Loaded
 from app.domain.ports import Clock, FileStore, VectorStore
@@ -60,20 +61,23 @@ class Doctor:
         }
         found: collections.Counter[DriftKind] = collections.Counter()
         repaired: collections.Counter[DriftKind] = collections.Counter()
-        for name, part in parts.items():
-            looked_at = 0
-            for page in part.pages():
-                looked_at += page.looked_at
-                for finding in page.findings:
-                    found[finding.kind] += finding.count
-                    if repair:
-                        mended = part.repair(finding)
-                        repaired[finding.kind] += finding.count if mended else 0
-                        yield dataclasses.replace(finding, repaired=mended)
-                    else:
-                        yield finding
-                yield Looked(part=name, looked_at=looked_at)
-        rebuild.ask()
+        try:
+            for name, part in parts.items():
+                looked_at = 0
+                for page in part.pages():
+                    looked_at += page.looked_at
+                    for finding in page.findings:
+                        found[finding.kind] += finding.count
+                        if repair:
+                            mended = part.repair(finding)
+                            repaired[finding.kind] += finding.count if mended else 0
+                            yield dataclasses.replace(finding, repaired=mended)
+                        else:
+                            yield finding
+                    yield Looked(part=name, looked_at=looked_at)
+        finally:  # also where a store does not answer any more, or nobody listens
+            with contextlib.suppress(TransientError):
+                rebuild.seal()
         yield self._kept(started_at, found, repaired)
 
     def _kept(

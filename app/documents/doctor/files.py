@@ -163,9 +163,11 @@ class Files:
 
 
 def _finding(kind: DriftKind, version: Version, key: str, what: str) -> Finding:
+    live = version.state is VersionState.LIVE
+    advice = "upload the document again" if live else "nothing helps: it is of a replaced version, and goes with that"
     return Finding(
         kind=kind,
-        detail=f"{key} ({version.filename}) {what}; where it can't be restored, upload the document again",
+        detail=f"{key} ({version.filename}) {what}; where it can't be restored, {advice}",
         document_id=version.document_id,
         version_id=version.id,
         key=key,

@@ -6,19 +6,22 @@ import dataclasses
 import uuid
 
 from app.documents import enqueue
-from app.domain.documents import Indexed
-from app.domain.jobs import JobKind
+from app.domain.documents import Document, Indexed
+from app.domain.jobs import Job, JobKind
 from app.domain.ports import Clock
-from app.domain.repositories import Database
+from app.domain.repositories import Database, WriteWork
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Rebuild:
-    """Collects versions, and asks for them by one job a collection."""
+    """Asks for versions by one job a collection, in the transaction that makes each lack what it is to be given.
+
+    So whoever is cut off in between leaves nothing that nobody is at; a job that was not sealed is closed by the sweep.
+    """
 
     database: Database
     clock: Clock
-    wanted: dict[tuple[uuid.UUID, uuid.UUID], dict[uuid.UUID, uuid.UUID]] = dataclasses.field(default_factory=dict)
+    jobs: dict[uuid.UUID, Job] = dataclasses.field(default_factory=dict)  # by collection
 
     def cut_again(self, document_id: uuid.UUID, version_id: uuid.UUID, index_id: uuid.UUID) -> bool:
         """Drop what an index has of a live version, and have it built anew."""
@@ -28,8 +31,8 @@ class Rebuild:
             if document is None or document.live_version_id != version_id:
                 return False
             work.chunks.remove([version_id], index_id=index_id)
+            self._ask(work, document, version_id)
             work.commit()
-        self._want(document.workspace_id, document.collection_id, document_id, version_id)
         return True
 
     def fill_up(self, document_id: uuid.UUID, version_id: uuid.UUID, index_id: uuid.UUID) -> bool:
@@ -43,33 +46,33 @@ class Rebuild:
             work.chunks.note_indexed(
                 [Indexed(index_id=index_id, version_id=version_id, chunks=note.chunks, whole=False)]
             )
+            self._ask(work, document, version_id)
             work.commit()
-        self._want(document.workspace_id, document.collection_id, document_id, version_id)
         return True
 
-    def ask(self) -> None:
-        """Make the jobs; workers find them at their next look."""
-        now = self.clock.now()
+    def seal(self) -> None:
+        """No more is asked for; workers find the jobs at their next look."""
         with self.database.write() as work:
-            for (workspace_id, collection_id), versions in self.wanted.items():
-                job = enqueue.new_job(
-                    JobKind.REINDEX,
-                    workspace_id=workspace_id,
-                    now=now,
-                    collection_id=collection_id,
-                    document_id=None,
-                    request_id=None,
-                )
-                work.jobs.add(job)
-                items = [
-                    enqueue.new_item(job, ordinal=place, document_id=document_id, version_id=version_id, now=now)
-                    for place, (version_id, document_id) in enumerate(versions.items())
-                ]
-                work.jobs.add_items(items, priority=enqueue.PRIORITY_BULK)
+            for job in self.jobs.values():
+                work.jobs.seal(job.id)
+            work.jobs.settle([job.id for job in self.jobs.values()], self.clock.now())
             work.commit()
-        self.wanted.clear()
+        self.jobs.clear()
 
-    def _want(
-        self, workspace_id: uuid.UUID, collection_id: uuid.UUID, document_id: uuid.UUID, version_id: uuid.UUID
-    ) -> None:
-        self.wanted.setdefault((workspace_id, collection_id), {})[version_id] = document_id
+    def _ask(self, work: WriteWork, document: Document, version_id: uuid.UUID) -> None:
+        now = self.clock.now()
+        known = self.jobs.get(document.collection_id)
+        job = work.jobs.get(document.workspace_id, known.id) if known else None
+        if job is None or job.state.final:  # the sweep took it for abandoned
+            job = enqueue.new_job(
+                JobKind.REINDEX,
+                workspace_id=document.workspace_id,
+                now=now,
+                collection_id=document.collection_id,
+                document_id=None,
+                request_id=None,
+            )
+            work.jobs.add(job, sealed=False)
+        item = enqueue.new_item(job, ordinal=job.total, document_id=document.id, version_id=version_id, now=now)
+        work.jobs.add_items([item], priority=enqueue.PRIORITY_BULK)
+        self.jobs[document.collection_id] = job

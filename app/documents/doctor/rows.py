@@ -101,11 +101,13 @@ class Rows:
     def repair(self, finding: Finding) -> bool:
         """Mend it, if it still is so; False where that can't be."""
         match finding.kind:
-            case DriftKind.CHUNK_MISSING:
+            case DriftKind.CHUNK_MISSING | DriftKind.POINT_MISSING:
                 assert finding.document_id is not None  # noqa: S101 - for the type checker, as the next ones
                 assert finding.version_id is not None  # noqa: S101
                 assert finding.index_id is not None  # noqa: S101
-                return self.rebuild.cut_again(finding.document_id, finding.version_id, finding.index_id)
+                whole = finding.kind is DriftKind.CHUNK_MISSING
+                repair = self.rebuild.cut_again if whole else self.rebuild.fill_up
+                return repair(finding.document_id, finding.version_id, finding.index_id)
             case DriftKind.ROW_ORPHANED:
                 with self.database.write() as work:
                     work.audit.remove_orphans()
@@ -208,6 +210,14 @@ def _miscounted(work: ReadWork, document_ids: list[uuid.UUID]) -> Iterator[Findi
         for place, index in enumerate(indexes.get(document.collection_id, [])):
             note, rows = noted.get((index.id, version_id)), counted.get((index.id, version_id), 0)
             wrong = rows != note.chunks if note else place == 0 or rows > 0
+            if not wrong and note and not note.whole and place == 0:
+                yield Finding(
+                    kind=DriftKind.POINT_MISSING,
+                    detail="the live index lacks points of the version, and no job is at it",
+                    document_id=document.id,
+                    version_id=version_id,
+                    index_id=index.id,
+                )
             if wrong:
                 yield Finding(
                     kind=DriftKind.CHUNK_MISSING,

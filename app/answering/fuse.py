@@ -80,7 +80,7 @@ def fuse(
         total = (cosine or 0.0) + (bm25 or 0.0) / full_marks
         fused = Fused(
             chunk_id=chunk_id,
-            score=-math.expm1(-max(0.0, total)),
+            score=_score(total),
             dense_rank=by_cosine.rank if by_cosine else None,
             dense_score=cosine,
             sparse_rank=by_words.rank if by_words else None,
@@ -89,6 +89,29 @@ def fuse(
         summed.append((total, fused))
     summed.sort(key=lambda each: (-each[0], each[1].chunk_id))
     return [fused for _, fused in summed]
+
+
+def unseen(dense: Sequence[Scored], sparse: Sequence[Scored], *, terms: int, depth: int) -> float:
+    """The best score that a hit can have which neither ranking holds because one was cut off between equal scores.
+
+    Which of the equal ones a ranking holds is the index's choice. Negative where no ranking was cut off so.
+
+    Args:
+        dense: as `fuse` takes it.
+        sparse: as `fuse` takes it.
+        terms: as `fuse` takes them.
+        depth: at which the rankings were cut off.
+    """
+    full = [ranking for ranking in (dense, sparse) if len(ranking) == depth]
+    if not any(len(each) > 1 and each[-1].score == each[-2].score for each in full):
+        return -1.0
+    near = dense[-1].score if len(dense) == depth else 0.0
+    worded = sparse[-1].score if len(sparse) == depth else 0.0
+    return _score(near + worded / (FULL_MARKS * max(1, terms)))
+
+
+def _score(total: float) -> float:
+    return -math.expm1(-max(0.0, total))
 
 
 def _places(ranking: Sequence[Scored]) -> dict[uuid.UUID, _Place]:

@@ -16,7 +16,7 @@ import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from app.answering.fuse import Fused, fuse
+from app.answering.fuse import Fused, fuse, unseen
 from app.answering.turns import Turns
 from app.domain import filters
 from app.domain.access import Principal
@@ -32,6 +32,8 @@ MAX_EXCLUDED = 2000  # hidden versions that are named to the index; past that, r
 MAX_COLLECTIONS = 100  # that one request may name
 _DEPTH = 200  # hits of each side that are fused; the figures of docs/decisions/0004-fusion.md are at this depth
 _REFILLS = 12  # doublings of the depth: past any corpus that one process holds
+_TIED_REFILLS = 3  # doublings of the depth for the sake of equal scores alone
+_MOST_TIED = 2000  # hits of one score that are looked up to put them in order
 _SPARE = 8  # hits looked up beyond those that are wanted, so that a few dropped ones cost no second look
 # Searches in the index and the database at once. The index holds Python's lock, so more of them do not get more done: they
 # take the lock from each other at each row of a look-up. Searches/s of 8 threads on two cores and 100,000 chunks, means of
@@ -194,7 +196,12 @@ class Search:
             with stopwatch.measure("hydrate"):
                 hits, removed = self._visible(principal, request, fused)
             exhausted = len(rankings.dense) < depth and len(rankings.sparse) < depth
-            if len(hits) >= request.limit or refills == _REFILLS or exhausted:
+            enough = len(hits) >= request.limit
+            # what is as good as the last hit may lie further down: which of them are shown must not be the index's choice
+            terms = len(asked.sparse.indices) if asked.sparse is not None else 0
+            beyond = unseen(rankings.dense, rankings.sparse, terms=terms, depth=depth)
+            cut = enough and refills < _TIED_REFILLS and hits[-1].fused.score <= beyond
+            if (enough and not cut) or refills == _REFILLS or exhausted:
                 break
             depth *= 2
         return _Found(hits=hits, rankings=rankings, depth=depth, refills=refills, removed=removed)
@@ -286,7 +293,7 @@ class Search:
         removed: collections.Counter[Removed] = collections.Counter()
         documents: set[uuid.UUID] = set()
         size = request.limit + _SPARE
-        for page in (fused[first : first + size] for first in range(0, len(fused), size)):
+        for page in _pages(fused, size):
             with self.database.read() as work:
                 known = work.chunks.hits(principal.workspace_id, [each.chunk_id for each in page])
             for each in sorted(page, key=lambda each: (-each.score, _place(known.get(each.chunk_id)))):
@@ -300,6 +307,17 @@ class Search:
                 if len(hits) == request.limit:
                     return hits, dict(removed)
         return hits, dict(removed)
+
+
+def _pages(fused: Sequence[Fused], size: int) -> Iterator[Sequence[Fused]]:
+    """Pages of at least that size, none of which ends between equal scores, unless there are very many."""
+    first = 0
+    while first < len(fused):
+        end = min(first + size, len(fused))
+        while end < len(fused) and end - first < _MOST_TIED and fused[end].score == fused[end - 1].score:
+            end += 1
+        yield fused[first:end]
+        first = end
 
 
 def _place(hit: Hit | None) -> tuple[str, str, int, str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.answering.fuse import FULL_MARKS, Fused, fuse
+from app.answering.fuse import FULL_MARKS, Fused, fuse, unseen
 from app.domain.vectors import Scored
 
 VERSION = uuid.UUID(int=1 << 64)
@@ -107,3 +107,13 @@ def test_scores_fall_and_stay_between_zero_and_one(
     assert all(0.0 <= score <= 1.0 for score in scores)
     assert set(ids(fused)) == {each.chunk_id.int for each in (*dense, *sparse)}
     assert len(fused) == len(set(ids(fused)))
+
+
+def test_what_a_cut_between_equal_scores_leaves_out_may_be_as_good_as_its_last() -> None:
+    cut, whole = ranking([0.9, 0.5, 0.5]), ranking([0.9, 0.5, 0.4])
+    assert unseen(cut, [], terms=1, depth=3) == fuse(cut, [], terms=1)[-1].score
+    assert unseen(whole, [], terms=1, depth=3) < 0  # its last is alone: nothing was chosen
+    assert unseen(cut, [], terms=1, depth=4) < 0  # all there is
+    words = ranking([FULL_MARKS, FULL_MARKS], first=9)
+    assert unseen(cut, words, terms=1, depth=3) == pytest.approx(fuse(cut, [], terms=1)[-1].score)
+    assert unseen(cut[1:], words, terms=1, depth=2) > fuse(cut, [], terms=1)[0].score

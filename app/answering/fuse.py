@@ -21,6 +21,7 @@ from app.domain.vectors import Scored
 
 # The mean BM25 of a query's words that counts as much as a cosine of 1, for BM25 with k = 0.6, whose term weights end at
 # 1.6. All targets of docs/decisions/0004-fusion.md hold from 6 to 10.
+EQUAL = 1e-6  # scores that differ by no more are equal: each index adds up in an order of its own
 FULL_MARKS = 8.0
 
 _NONE: Mapping[uuid.UUID, float] = MappingProxyType({})
@@ -103,7 +104,7 @@ def unseen(dense: Sequence[Scored], sparse: Sequence[Scored], *, terms: int, dep
         depth: at which the rankings were cut off.
     """
     full = [ranking for ranking in (dense, sparse) if len(ranking) == depth]
-    if not any(len(each) > 1 and each[-1].score == each[-2].score for each in full):
+    if not any(len(each) > 1 and each[-2].score - each[-1].score <= EQUAL for each in full):
         return -1.0
     near = dense[-1].score if len(dense) == depth else 0.0
     worded = sparse[-1].score if len(sparse) == depth else 0.0

@@ -16,7 +16,7 @@ import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from app.answering.fuse import Fused, fuse, unseen
+from app.answering.fuse import EQUAL, Fused, fuse, unseen
 from app.answering.turns import Turns
 from app.domain import filters
 from app.domain.access import Principal
@@ -169,7 +169,9 @@ class Search:
                     self._found(principal, request, target, self._asked(query, target, dense, sparse), stopwatch)
                     for target in targets
                 ]
-                hits = sorted((hit for each in found for hit in each.hits), key=lambda hit: -hit.fused.score)
+                hits = [hit for each in found for hit in each.hits]
+                if len(found) > 1:
+                    hits.sort(key=lambda hit: -hit.fused.score)
                 # versions or indexes may be switched between the look into the index and the one into the database
                 if len(hits) >= request.limit or attempt == _REFILLS or self._targets(principal, request) == targets:
                     break
@@ -200,7 +202,7 @@ class Search:
             # what is as good as the last hit may lie further down: which of them are shown must not be the index's choice
             terms = len(asked.sparse.indices) if asked.sparse is not None else 0
             beyond = unseen(rankings.dense, rankings.sparse, terms=terms, depth=depth)
-            cut = enough and refills < _TIED_REFILLS and hits[-1].fused.score <= beyond
+            cut = enough and refills < _TIED_REFILLS and hits[-1].fused.score - beyond <= EQUAL
             if (enough and not cut) or refills == _REFILLS or exhausted:
                 break
             depth *= 2
@@ -296,7 +298,7 @@ class Search:
         for page in _pages(fused, size):
             with self.database.read() as work:
                 known = work.chunks.hits(principal.workspace_id, [each.chunk_id for each in page])
-            for each in sorted(page, key=lambda each: (-each.score, _place(known.get(each.chunk_id)))):
+            for each in _ordered(page, known):
                 hit = known.get(each.chunk_id)
                 reason = _reason(principal, request, hit, documents)
                 if reason is not None or hit is None:
@@ -314,10 +316,21 @@ def _pages(fused: Sequence[Fused], size: int) -> Iterator[Sequence[Fused]]:
     first = 0
     while first < len(fused):
         end = min(first + size, len(fused))
-        while end < len(fused) and end - first < _MOST_TIED and fused[end].score == fused[end - 1].score:
+        while end < len(fused) and end - first < _MOST_TIED and fused[end - 1].score - fused[end].score <= EQUAL:
             end += 1
         yield fused[first:end]
         first = end
+
+
+def _ordered(page: Sequence[Fused], known: Mapping[uuid.UUID, Hit]) -> Iterator[Fused]:
+    """The page with each run of equal scores in the order of their places."""
+    run: list[Fused] = []
+    for each in page:
+        if run and run[-1].score - each.score > EQUAL:
+            yield from sorted(run, key=lambda one: _place(known.get(one.chunk_id)))
+            run = []
+        run.append(each)
+    yield from sorted(run, key=lambda one: _place(known.get(one.chunk_id)))
 
 
 def _place(hit: Hit | None) -> tuple[str, str, int, str]:

@@ -102,10 +102,14 @@ def assert_same_hits(one: tuple[Services, str], other: tuple[Services, str]) -> 
 
 
 def same_order(left: list[ScoredHit], right: list[ScoredHit]) -> None:
-    """The same hits with the same scores in the same order, those of one score too."""
+    """The same hits with the same scores in the same order. Of equal scores it is that of names and places.
+
+    The long text's paragraphs, of which there are more with one score than a ranking is read to, are told by their score.
+    """
     assert left
     assert [each[3] for each in left] == pytest.approx([each[3] for each in right], abs=1e-5)
-    assert [each[:3] for each in left] == [each[:3] for each in right]
+    for one, other in zip(left, right, strict=True):
+        assert one[:3] == other[:3] or one[0] == other[0] == "long"
 
 
 def test_export_import_export_gives_equal_contents_and_hits(

@@ -6,6 +6,7 @@ over; the rows go last, so what is left to remove is never forgotten.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime as dt
 import itertools
@@ -18,7 +19,7 @@ from app.domain.ids import made_at
 from app.domain.jobs import Item, JobState, Stage
 from app.domain.leases import Lease, StoppingError
 from app.domain.ports import Clock, FileStore, VectorStore
-from app.domain.repositories import Database, Hidden, LeaseProgress, Outcome, ReadWork
+from app.domain.repositories import Database, Hidden, LeaseProgress, Outcome, ReadWork, WriteWork
 from app.domain.vectors import Space
 
 _PAGE = 200  # documents of a collection that are purged in one go
@@ -164,11 +165,13 @@ class Purge:
         by_space: dict[str, list[uuid.UUID]] = {}
         for note in notes:
             by_space.setdefault(note.space, []).append(note.version_id)
+        points: collections.Counter[uuid.UUID] = collections.Counter()
         for name, ids in by_space.items():
             if name in spaces:
-                self.vectors.delete_versions(spaces[name], ids)
+                points.update(self.vectors.delete_versions(spaces[name], ids))
         again = [note for note in notes if note.swept_at is not None]
         with self.database.write() as work:
+            self._count(work, notes, points)
             work.chunks.remove(sorted({note.version_id for note in notes}))
             work.versions.swept([note for note in notes if note.swept_at is None], now=now, forget=False)
             work.versions.swept(again, now=now, forget=True)
@@ -178,6 +181,22 @@ class Purge:
         for document_id in sorted({note.document_id for note in again}):
             self._forget_old_versions(document_id)
         return len(notes)
+
+    def _count(self, work: WriteWork, notes: Sequence[Hidden], points: Mapping[uuid.UUID, int]) -> None:
+        """Add what is swept of deleted documents to their receipts: their purge finds it gone."""
+        documents = sorted({note.document_id for note in notes})
+        work.documents.hold(documents)
+        receipts = work.deletions.unfinished(documents)
+        versions = {note.version_id: note.document_id for note in notes if note.document_id in receipts}
+        chunks = work.chunks.counts(sorted(versions))
+        for version_id, document_id in versions.items():
+            receipt = receipts[document_id]
+            receipts[document_id] = dataclasses.replace(
+                receipt,
+                chunks=receipt.chunks + chunks.get(version_id, 0),
+                vectors=receipt.vectors + points.get(version_id, 0),
+            )
+        work.deletions.update_many(list(receipts.values()))
 
     def sweep_indexes(self) -> int:
         """Remove points and chunks of indexes that were dropped so long ago that nobody writes to them any more; gives how

@@ -145,8 +145,9 @@ def test_an_ingestion_that_was_stopped_goes_on_when_it_is_run_again(tmp_path: pa
     notes.mkdir()
     for number in range(120):
         (notes / f"n{number:03}.txt").write_text(f"Note {number} is about the number {number}.")
+    slowly = environment(data_dir) | {"FOOTNOTE_EMBEDDER": "hashing-16+300ms"}  # so that the first is not the last
     with subprocess.Popen(
-        command("ingest", notes, "--json"), env=environment(data_dir), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command("ingest", notes, "--json"), env=slowly, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as first:
         assert first.stdout is not None
         first.stdout.readline()  # one document is in

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import sys
-import threading
 from collections.abc import AsyncIterator
 
 import anyio.to_thread
-import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
@@ -41,12 +38,11 @@ from app.api.routes import (
     search,
     workspaces,
 )
-from app.bootstrap import Services
+from app.bootstrap import Services, last_resort
 from app.domain.errors import ConfigurationError
 from app.gateway.idempotency import Idempotency
 from app.settings import Settings
 
-_LAST_RESORT_SECONDS = 3.0  # after the grace of a stop
 _SERVICE_FILE = "service.json"  # what `Services.announce` writes
 _DESCRIPTION = "Answers over your own documents, each sentence with a verified footnote."
 _GC_OBJECTS = 10_000  # made and not yet gone, after which Python looks for cycles; a search makes some thousands
@@ -126,12 +122,6 @@ async def _lifespan(
         await anyio.to_thread.run_sync(services.stop)
 
 
-def _end() -> None:
-    """End the process whatever still waits in it: what was acknowledged is durable, as after any kill."""
-    structlog.get_logger("footnote").warning("stop_forced", detail="something did not end in time; it is cut off")
-    os._exit(1)
-
-
 def serve(settings: Settings) -> int:
     """Serve until a signal comes; gives the exit code.
 
@@ -162,9 +152,7 @@ def serve(settings: Settings) -> int:
         (settings.data_dir / _SERVICE_FILE).unlink(missing_ok=True)
         app.state.house.stopping.set()
         services.queue.quiet()  # slices end while requests do
-        forced = threading.Timer(settings.stop_grace_seconds + _LAST_RESORT_SECONDS, _end)
-        forced.daemon = True
-        forced.start()
+        last_resort.arm(settings.stop_grace_seconds)
 
     running = server.Server(
         server.config(app, grace_seconds=settings.stop_grace_seconds, max_message_bytes=settings.max_json_bytes),

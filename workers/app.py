@@ -6,7 +6,6 @@ with some threads, which share the model. On SIGTERM the slices in hand end at t
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ from celery import signals
 from app import bootstrap
 from app import settings as configuration
 from app.api.logs import configure
+from app.bootstrap import last_resort
 from app.bootstrap.parts import INGEST, KINDS
 from app.domain.errors import FootnoteError
 from app.queues.celery_queue import WORK, make_app, queue_of
@@ -26,7 +26,6 @@ ROUND = "footnote.round"  # the task that does one round of upkeep
 WAKE = "footnote.wake"  # the task that sends messages where work is due
 _TURN_SECONDS = 30.0  # of one message, so that one is never under way for longer than a slice beyond that
 _WAKE_SECONDS = 2.0
-_LAST_RESORT_SECONDS = 3.0  # after the grace
 _UPKEEP = "upkeep"
 
 
@@ -66,10 +65,10 @@ class Worker:
         What can not be cut short, such as a store that does not answer, ends with the process; its leases lapse.
         """
         self.services.runner.stop()
-        for seconds, call in ((0.0, self.services.stop_embedding), (_LAST_RESORT_SECONDS, _end)):
-            timer = threading.Timer(settings.stop_grace_seconds + seconds, call)
-            timer.daemon = True
-            timer.start()
+        cut = threading.Timer(settings.stop_grace_seconds, self.services.stop_embedding)
+        cut.daemon = True
+        cut.start()
+        last_resort.arm(settings.stop_grace_seconds)
 
     def close(self) -> None:
         """Let go of everything, once nothing runs any more."""
@@ -83,11 +82,6 @@ class Worker:
                 self.services.runner.heartbeat()
             except FootnoteError as error:  # the next beat tries again
                 log.warning("heartbeat_failed", code=error.code)
-
-
-def _end() -> None:
-    log.warning("stop_forced", detail="what was in hand did not end in time; its leases lapse")
-    os._exit(1)
 
 
 class _Held:

@@ -47,19 +47,17 @@ def as_shown(work: ReadWork, principal: Principal, answers: Sequence[Answer]) ->
 
 def _shown(answer: Answer, readable: set[uuid.UUID]) -> Answer:
     hidden = {each.n for each in answer.citations if each.document_id not in readable}
-    if not readable.issuperset(answer.leant_on):
-        answer = dataclasses.replace(answer, standalone=None, leant_on=())
-        if not hidden:
-            return dataclasses.replace(answer, warnings=(*answer.warnings, _HIDDEN))
-    if not hidden:
+    leant = not readable.issuperset(answer.leant_on)
+    if not hidden and not leant:
         return answer
+    if leant:
+        answer = dataclasses.replace(answer, standalone=None, leant_on=())
     return dataclasses.replace(without(answer, hidden), warnings=(*answer.warnings, _HIDDEN))
 
 
 def _is_for(principal: Principal, answer: Answer) -> bool:
     """Whether the caller asked: with this key, or as this user with another one. Admins see their workspace's."""
-    mine = principal.key_id is not None and principal.key_id == answer.key_id
-    same_user = principal.user is not None and principal.user == answer.user
-    if answer.conversation_id is not None:  # the owner of the data folder has no key
-        return same_user or principal.key_id == answer.key_id
-    return mine or same_user or principal.passes_readers
+    mine = principal.began(key_id=answer.key_id, user=answer.user)
+    if answer.conversation_id is not None:
+        return mine
+    return principal.passes_readers or mine

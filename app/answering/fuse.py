@@ -21,8 +21,8 @@ from app.domain.vectors import Scored
 
 # The mean BM25 of a query's words that counts as much as a cosine of 1, for BM25 with k = 0.6, whose term weights end at
 # 1.6. All targets of docs/decisions/0004-fusion.md hold from 6 to 10.
-EQUAL = 1e-6  # scores that differ by no more are equal: each index adds up in an order of its own
 FULL_MARKS = 8.0
+EQUAL = 1e-6  # scores that differ by no more are equal: each index adds up in an order of its own
 
 _NONE: Mapping[uuid.UUID, float] = MappingProxyType({})
 

@@ -40,9 +40,9 @@ _COMPARING = re.compile(
 _VERBS = re.compile(
     r"\b(is|are|was|were|be|been|do|does|did|has|have|had|can|could|will|would|should|may|might|must)\b", re.IGNORECASE
 )
-_PREPOSITION = re.compile(
-    r"\b(in|on|at|of|for|by|from|to|with|during|after|before|under|since|until|against)\s+(?:the\s+)?$", re.IGNORECASE
-)
+_PREPOSITIONS = r"(in|on|at|of|for|by|from|to|with|during|after|before|under|since|until|against)"
+_LEADING = re.compile(rf"{_PREPOSITIONS}\b(\s+(?:the\s+)?)?", re.IGNORECASE)
+_BEHIND = re.compile(rf"\b{_PREPOSITIONS}\s+(?:the\s+)?$", re.IGNORECASE)
 _DEFINITE = re.compile(r"\b(?:the|this|that|these|those)\s+([a-z][\w-]+)", re.IGNORECASE)
 _PART_WORDS = 6  # of what stands for a part of the question before
 _MOST_WORDS = 2  # that say something, in a question that leans on the topic without a word for it
@@ -76,6 +76,8 @@ def to_standalone(question: str, turns: Sequence[Turn] = ()) -> str:
 
 def leant_on(typed: str, alone: str, turns: Sequence[Turn]) -> frozenset[uuid.UUID]:
     """The documents that words of the question as it stands alone came from: by answers, not by what the asker typed."""
+    if alone == typed:
+        return frozenset()
     borrowed = words.of(alone).content - words.of(typed).content
     found: set[uuid.UUID] = set()
     for turn in turns:
@@ -96,7 +98,7 @@ def _ellipsis(typed: str) -> str | None:
     short = len(rest.split()) <= _PART_WORDS
     opens_as_question = re.match(r"(?i)(who|whom|whose|what|which|when|where|why|how)\b", rest)
     if rest and short and not opens_as_question and not _VERBS.search(rest) and not _refers(rest):
-        return rest if found or _starts_with_preposition(rest) or _names_alone(rest) else None
+        return rest if found or _LEADING.match(rest) or _names_alone(rest) else None
     return None
 
 
@@ -107,12 +109,6 @@ def _names_alone(text: str) -> bool:
     return not words.of(text).content
 
 
-def _starts_with_preposition(text: str) -> bool:
-    return bool(
-        re.match(r"(?i)(in|on|at|of|for|by|from|to|with|during|after|before|under|since|until|against)\b", text)
-    )
-
-
 def _refers(text: str) -> bool:
     return bool(_THINGS.search(text) or _PERSONS.search(text) or _ONE.search(text))
 
@@ -121,9 +117,8 @@ def _replaced(before: Turn, part: str) -> str:
     """The question before, with a part of its kind in place of the one that it has."""
     asked = before.asked.rstrip(" ?.")
     part = re.sub(r"(?i)\s+ones?$", "", part)
-    core = re.sub(
-        r"(?i)^(in|on|at|of|for|by|from|to|with|during|after|before|under|since|until|against)\s+(the\s+)?", "", part
-    )
+    leading = _LEADING.match(part)
+    core = part[leading.end() :] if leading and leading[2] else part
     if (new := names.years(part)) and (old := names.years(asked)):
         return asked.replace(old[-1], new[0]) + "?"
     there = names.names(asked)
@@ -140,7 +135,7 @@ def _like(asked: str, there: Sequence[str], part: str) -> str:
     """Of the names in a question the one that stands behind the same preposition as the new one does, else the last."""
     lead = part.split(maxsplit=1)[0].lower()
     for name in there:
-        found = _PREPOSITION.search(asked[: asked.index(name)])
+        found = _BEHIND.search(asked[: asked.index(name)])
         if found and found[1].lower() == lead:
             return name
     return there[-1]
@@ -223,56 +218,18 @@ def _put(typed: str, what: str, pattern: re.Pattern[str]) -> str | None:
     return None
 
 
-_AFTER_PRONOUN = frozenset(
-    [
-        "is",
-        "are",
-        "was",
-        "were",
-        "do",
-        "does",
-        "did",
-        "has",
-        "have",
-        "had",
-        "can",
-        "could",
-        "will",
-        "would",
-        "in",
-        "on",
-        "at",
-        "of",
-        "for",
-        "by",
-        "from",
-        "to",
-        "with",
-        "and",
-        "or",
-        "about",
-        "after",
-        "before",
-        "during",
-        "when",
-        "become",
-        "became",
-        "mean",
-        "happen",
-        "work",
-        "last",
-        "end",
-        "begin",
-        "start",
-        "take",
-    ]
+_FOLLOWING = (
+    "is are was were do does did has have had can could will would in on at of for by from to with and or about "
+    "after before during when become became mean happen work last end begin start take"
 )
+_AFTER_PRONOUN = frozenset(_FOLLOWING.split())
 
 
 def _keeping(text: str, topics: Sequence[str]) -> str:
-    """The text with the topics that it has not named yet behind it: evidence is found by words."""
-    missing = [each for each in topics[:1] if each.lower() not in text.lower()]
-    return f"{text.rstrip(' ?.')} ({', '.join(missing)})?" if missing else text
+    """The text with the first of these topics behind it where it is not named yet: evidence is found by words."""
+    if not topics or _within(topics[0], text):
+        return text
+    return f"{text.rstrip(' ?.')} ({topics[0]})?"
 
 
 def _leans(typed: str, before: Turn) -> bool:
@@ -319,47 +276,11 @@ def _answer_is_the_thing(asked: str) -> bool:
     )
 
 
-_NOT_NAMED = frozenset(
-    [
-        "year",
-        "date",
-        "day",
-        "percent",
-        "percentage",
-        "number",
-        "share",
-        "is",
-        "are",
-        "was",
-        "were",
-        "did",
-        "does",
-        "do",
-        "type",
-        "kind",
-        "age",
-        "time",
-        "amount",
-        "century",
-        "month",
-        "color",
-        "colour",
-        "happened",
-        "happens",
-        "can",
-        "could",
-        "would",
-        "has",
-        "have",
-        "had",
-        "people",
-        "men",
-        "women",
-        "children",
-        "if",
-        "about",
-    ]
+_UNNAMED = (
+    "year date day percent percentage number share is are was were did does do type kind age time amount century "
+    "month color colour happened happens can could would has have had people men women children if about"
 )
+_NOT_NAMED = frozenset(_UNNAMED.split())
 
 
 def _person(turn: Turn) -> str | None:

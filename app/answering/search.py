@@ -120,6 +120,11 @@ class _Asked:
     dense: Vector | None
     sparse: Sparse | None
 
+    @property
+    def terms(self) -> int:
+        """Distinct terms of the sparse side."""
+        return len(self.sparse.indices) if self.sparse is not None else 0
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
@@ -200,8 +205,7 @@ class Search:
             exhausted = len(rankings.dense) < depth and len(rankings.sparse) < depth
             enough = len(hits) >= request.limit
             # what is as good as the last hit may lie further down: which of them are shown must not be the index's choice
-            terms = len(asked.sparse.indices) if asked.sparse is not None else 0
-            beyond = unseen(rankings.dense, rankings.sparse, terms=terms, depth=depth)
+            beyond = unseen(rankings.dense, rankings.sparse, terms=asked.terms, depth=depth)
             cut = enough and refills < _TIED_REFILLS and hits[-1].fused.score - beyond <= EQUAL
             if (enough and not cut) or refills == _REFILLS or exhausted:
                 break
@@ -226,8 +230,7 @@ class Search:
         if asked.sparse is not None and asked.dense is not None:
             with stopwatch.measure("beyond"):
                 beyond = self._beyond(target.space, query, found)
-        terms = len(asked.sparse.indices) if asked.sparse is not None else 0
-        return fuse(found.dense, found.sparse, terms=terms, **beyond), found
+        return fuse(found.dense, found.sparse, terms=asked.terms, **beyond), found
 
     def _beyond(self, space: Space, query: VectorQuery, found: Rankings) -> dict[str, dict[uuid.UUID, float]]:
         """Each side's scores of the hits that only the other side has in its ranking."""

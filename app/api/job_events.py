@@ -25,7 +25,7 @@ _PAUSE_FACTOR = 20  # pauses are so many times as long as a look took: counting 
 def look(call: Call, job_id: uuid.UUID) -> Callable[[Principal], represent.Json]:
     """What gives the job as GET shows it, for a thread. Raises NotFoundError."""
     house = call.house
-    return lambda principal: waiting.show(house, principal, *house.services.jobs.get(principal, job_id))
+    return lambda principal: waiting.show_placed(house, principal, job_id)
 
 
 async def told(

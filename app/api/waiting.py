@@ -77,6 +77,11 @@ def _seen(house: House, principal: Principal, job_id: uuid.UUID, body: dict[str,
     return shown
 
 
+def show_placed(house: House, principal: Principal, job_id: uuid.UUID) -> dict[str, Any]:
+    """A job as `show` gives it, with its place in the queue. Raises NotFoundError."""
+    return show(house, principal, *house.services.jobs.get(principal, job_id))
+
+
 def show(house: House, principal: Principal, job: Job, waiting: Waiting | None = None) -> dict[str, Any]:
     """A job with its collection's name and, where it has one item, the stage of that."""
     with house.services.database.read() as work:

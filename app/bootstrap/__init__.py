@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime as dt
 import os
 import random
@@ -103,11 +102,8 @@ def build(
     settings.require_whole_mode()
     with contextlib.ExitStack() as undo:
         parts = _opened(settings, clock, undo)
-        services = _joined(settings, parts, observer, clock, undo)
-        if founds or parts.alone:
-            again = key_again or parts.alone
-            first = founding.first_start(settings, services.database, services.collections, clock, key_again=again)
-            services = dataclasses.replace(services, first_start=first)
+        founds, key_again = founds or parts.alone, key_again or parts.alone
+        services = _joined(settings, parts, observer, clock, undo, founds=founds, key_again=key_again)
         undo.pop_all()
     return services
 
@@ -165,6 +161,9 @@ def _joined(
     observer: Observer,
     clock: Clock,
     undo: contextlib.ExitStack,
+    *,
+    founds: bool,
+    key_again: bool,
 ) -> Services:
     """Join everything; what was opened here is closed again by `undo`."""
     database, files, vectors, embedder = parts.database, parts.files, parts.vectors, parts.embedder
@@ -290,7 +289,7 @@ def _joined(
         ),
         answers=Answers(database=database),
         conversations=Conversations(database=database, clock=clock),
-        first_start=False,
+        first_start=founds and founding.first_start(settings, database, collections, clock, key_again=key_again),
         started_at=started_at,
     )
 

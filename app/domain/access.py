@@ -51,6 +51,10 @@ class Principal:
         """The tags that a point's access list is asked for."""
         return (ADMINS,) if self.passes_readers else self.reader_tags
 
+    def began(self, *, key_id: uuid.UUID | None, user: str | None) -> bool:
+        """Whether what a caller with this key and user began is this caller's: the same key, or that user's other one."""
+        return self.key_id == key_id or (self.user is not None and self.user == user)
+
     def may_read(self, readers: Sequence[str]) -> bool:
         """Whether a document with these readers may be shown to this caller."""
         return self.passes_readers or not set(readers).isdisjoint(self.reader_tags)

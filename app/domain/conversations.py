@@ -23,10 +23,8 @@ class Conversation:
 
     def is_of(self, principal: Principal) -> bool:
         """Whether the caller began it: with this key, or as this user with another one. Admins see nobody else's."""
-        if principal.workspace_id != self.workspace_id:
-            return False
-        same_user = principal.user is not None and principal.user == self.user
-        return same_user or principal.key_id == self.key_id
+        mine = principal.began(key_id=self.key_id, user=self.user)
+        return mine and principal.workspace_id == self.workspace_id
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

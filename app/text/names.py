@@ -11,7 +11,6 @@ _NAME = regex.compile(
     r"(?:\s+(?:(?:of|for)\s+(?:the\s+)?|(?:de|von|van|del|la|al|and|the)\s+)?(?:\p{Lu}[\w'\u2019.&-]*|\d+\b))*"
 )
 _YEAR = regex.compile(r"\b(?:1\d{3}|20\d{2})s?\b")
-_NUMBER = regex.compile(r"\b\d[\d.,]*\b")
 _WORD = regex.compile(r"[^\W_][\w'\u2019-]*")
 _PART = regex.compile(
     r"\p{Lu}[\w'\u2019&-]*(?:\s+and\s+\p{Lu}[\w'\u2019-]*\s+\p{Lu}[\w'\u2019-]*)?"  # a name with `and` has one word before it, two after
@@ -66,11 +65,6 @@ def topics(text: str) -> list[str]:
 def years(text: str) -> list[str]:
     """Years and decades from 1000 to 2099, in order."""
     return [found.group() for found in _YEAR.finditer(text)]
-
-
-def numbers(text: str) -> list[str]:
-    """Numbers in digits, in order."""
-    return [found.group() for found in _NUMBER.finditer(text)]
 
 
 def phrases(text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -96,24 +97,16 @@ async def export(call: Caller, conversation_id: uuid.UUID) -> Response:
     """All its answers as lines of JSON, as `turns` shows them."""
     house = call.house
 
-    def begin(principal: Principal) -> tuple[list[Answer], Principal]:
-        return house.services.conversations.turns(
-            principal, conversation_id, after=None, limit=paging.MAX_LIMIT
-        ), principal
+    def behind(principal: Principal, last: uuid.UUID | None) -> list[Answer]:
+        return house.services.conversations.turns(principal, conversation_id, after=last, limit=paging.MAX_LIMIT)
 
-    first, principal = await call.run(begin)
+    first = await call.run(lambda principal: behind(principal, None))
 
     async def sent() -> AsyncIterator[bytes]:
         page = first
         while page:
             yield "".join(f"{replies.dumps(represent.answer(each))}\n" for each in page).encode("utf-8", "replace")
-            last = page[-1].id
-            page = await house.compute.run(
-                lambda last=last: house.services.conversations.turns(  # type: ignore[misc]
-                    principal, conversation_id, after=last, limit=paging.MAX_LIMIT
-                ),
-                admitted=True,
-            )
+            page = await house.compute.run(functools.partial(behind, call.principal, page[-1].id), admitted=True)
 
     headers = {"Content-Disposition": 'attachment; filename="conversation.jsonl"'}
     return StreamingResponse(sent(), media_type=_NDJSON, headers=headers)

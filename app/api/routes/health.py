@@ -29,9 +29,8 @@ async def live() -> Response:
 @router.get("/health/ready", summary="Can it serve?", response_model=schemas.Health, responses=responses())
 async def ready(request: Request, house: TheHouse) -> Response:
     """200 where every part is well; else 503, which names the part that is not."""
-    parts = await anyio.to_thread.run_sync(
-        house.services.ready
-    )  # no place of the pool, which may be full of what waits
+    # No place of the pool, which may be full of what waits.
+    parts = await anyio.to_thread.run_sync(house.services.ready)
     down = {part: trouble for part, trouble in parts.items() if trouble is not None}
     if not down:
         return replies.of({"status": "ready", "parts": parts})

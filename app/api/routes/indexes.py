@@ -50,7 +50,7 @@ async def build(
     def work(principal: Principal) -> Reply:
         def start() -> Reply:
             job = call.house.services.reindex.start(principal, name, force=body.force, request_id=call.request_id)
-            shown = replies.dumps(waiting.show(call.house, principal, *call.house.services.jobs.get(principal, job.id)))
+            shown = replies.dumps(waiting.show_placed(call.house, principal, job.id))
             return Reply(status=202, body=shown, location=f"/v1/jobs/{job.id}")
 
         return call.once(principal, body.model_dump_json().encode(), start)

@@ -49,7 +49,7 @@ async def show(call: Caller, job_id: uuid.UUID) -> Response:
     """One job, as far as it has come."""
 
     def work(principal: Principal) -> represent.Json:
-        return waiting.show(call.house, principal, *call.house.services.jobs.get(principal, job_id))
+        return waiting.show_placed(call.house, principal, job_id)
 
     return replies.of(await call.run(work))
 
@@ -115,8 +115,7 @@ async def retry(call: Editor, job_id: uuid.UUID) -> Response:
     def work(principal: Principal) -> Reply:
         def again() -> Reply:
             job = call.house.services.jobs.retry(principal, job_id, request_id=call.request_id)
-            shown = waiting.show(call.house, principal, *call.house.services.jobs.get(principal, job.id))
-            body = replies.dumps(shown)
+            body = replies.dumps(waiting.show_placed(call.house, principal, job.id))
             return Reply(status=202, body=body, location=f"/v1/jobs/{job.id}")
 
         return call.once(principal, b"", again)

@@ -52,6 +52,8 @@ class Rebuild:
 
     def seal(self) -> None:
         """No more is asked for; workers find the jobs at their next look."""
+        if not self.jobs:
+            return
         with self.database.write() as work:
             for job in self.jobs.values():
                 work.jobs.seal(job.id)

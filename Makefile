@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 # The locks are whole, so nothing is resolved anew while they are installed.
 LOCKED := $(PIP) --no-deps
-COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotate --universal --python-version 3.11
+COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotate --universal --python-version 3.11 $(if $(UPGRADE),$(addprefix -P ,$(UPGRADE)))
 export FOOTNOTE_DATA_DIR ?= data
 
 .PHONY: help run test check bench faults fuzz lock up down clean
@@ -18,7 +18,7 @@ help:
 	@echo "make faults the long rounds of kills and races"
 	@echo "make fuzz   the long round of requests that the OpenAPI document allows, and others (EXAMPLES=100)"
 	@echo "make up     production mode on this machine by Docker (make down ends it); docs/operations.md"
-	@echo "make lock   resolve requirements/*.txt anew from pyproject.toml"
+	@echo "make lock   resolve requirements/*.txt anew from pyproject.toml (UPGRADE=\"NAME ...\" takes newer ones of these)"
 
 $(VENV)/.run: requirements/run.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -65,7 +65,10 @@ lock:
 	$(PIP) uv==0.13.9
 	$(COMPILE) --override requirements/overrides.txt -o requirements/run.txt
 	$(COMPILE) --override requirements/overrides.txt --extra production -c requirements/run.txt -o requirements/production.txt
-	$(COMPILE) --override requirements/overrides.txt --extra dev -c requirements/production.txt -o requirements/dev.txt
+	$(COMPILE) --override requirements/overrides.txt --extra production --extra providers \
+	  -c requirements/production.txt -o requirements/providers.txt
+	$(COMPILE) --override requirements/overrides.txt --extra llama -c requirements/providers.txt -o requirements/llama.txt
+	$(COMPILE) --override requirements/overrides.txt --extra dev -c requirements/providers.txt -o requirements/dev.txt
 	$(COMPILE) --override requirements/overrides-models.txt --extra dev --extra models \
 	  -c requirements/dev.txt -o requirements/models.txt
 

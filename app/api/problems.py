@@ -99,6 +99,8 @@ STATUS: dict[type[FootnoteError], int] = {
     errors.DocumentError: 422,
     errors.QueueFullError: 429,
     errors.RateLimitedError: 429,
+    errors.ModelRefusedError: 502,
+    errors.OutputInvalidError: 502,
     errors.TransientError: 503,
     errors.ConfigurationError: 503,  # a folder that became read-only while the service ran
     errors.StorageFullError: 507,

@@ -146,6 +146,7 @@ version = Table(
     Column("text_chars", sa.BigInteger),
     Column("text_bytes", sa.BigInteger),
     Column("chunks", sa.Integer),
+    Column("marks", JSON),  # null: none
     Column("created_at", MOMENT, nullable=False),
     UniqueConstraint("document_id", "seq"),
     Index(
@@ -352,10 +353,84 @@ answer = Table(
     Column("degraded", sa.Boolean, nullable=False),
     Column("timings_ms", JSON, nullable=False),
     Column("usage", JSON, nullable=False),
+    Column("trace", JSON),  # how it came about; null for those that were written before there was one
     Column("warnings", JSON, nullable=False),
     Column("created_at", MOMENT, nullable=False),
     Index(None, "workspace_id", "id"),
     Index(None, "conversation_id", "id"),
+)
+
+# What the turns up to one of them said, for prompts; made anew where a document that it leans on is gone or closed.
+conversation_summary = Table(
+    "conversation_summary",
+    metadata,
+    Column("conversation_id", ID, ForeignKey("conversation.id", ondelete="CASCADE"), primary_key=True),
+    Column("through_id", ID, nullable=False),  # the last answer that is in it
+    Column("text", sa.Text, nullable=False),
+    Column("created_at", MOMENT, nullable=False),
+)
+
+summary_leaning = Table(
+    "summary_leaning",
+    metadata,
+    Column(
+        "conversation_id", ID, ForeignKey("conversation_summary.conversation_id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("document_id", ID, primary_key=True, index=True),
+)
+
+# Versions of policies; the greatest number of a scope is in force. None is ever changed: going back writes a new one.
+policy = Table(
+    "policy",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("workspace_id", ID, ForeignKey("workspace.id", ondelete="CASCADE"), nullable=False),
+    Column("collection_id", ID, ForeignKey("collection.id", ondelete="CASCADE")),  # null: of the workspace
+    Column("scope", sa.Text, nullable=False),  # the collection's id, or empty: what a null can't be held unique by
+    Column("number", sa.Integer, nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("note", sa.Text, nullable=False),
+    Column("key_id", ID),
+    Column("created_at", MOMENT, nullable=False),
+    UniqueConstraint("workspace_id", "scope", "number"),
+)
+
+template = Table(
+    "template",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("workspace_id", ID, ForeignKey("workspace.id", ondelete="CASCADE"), nullable=False),
+    Column("name", sa.Text, nullable=False),
+    Column("number", sa.Integer, nullable=False),
+    Column("system", sa.Text, nullable=False),
+    Column("user", sa.Text, nullable=False),
+    Column("note", sa.Text, nullable=False),
+    Column("key_id", ID),
+    Column("created_at", MOMENT, nullable=False),
+    UniqueConstraint("workspace_id", "name", "number"),
+)
+
+# The books: a call stays when its answer goes.
+model_call = Table(
+    "model_call",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("workspace_id", ID, ForeignKey("workspace.id", ondelete="CASCADE"), nullable=False),
+    Column("key_id", ID),
+    Column("answer_id", ID),
+    Column("day", sa.Text, nullable=False),  # as 2026-11-28, UTC
+    Column("model", sa.Text, nullable=False),
+    Column("purpose", sa.Text, nullable=False),
+    Column("outcome", sa.Text, nullable=False),
+    Column("prompt_tokens", sa.BigInteger, nullable=False),
+    Column("completion_tokens", sa.BigInteger, nullable=False),
+    Column("cached_tokens", sa.BigInteger, nullable=False),
+    Column("cost_usd", sa.Float, nullable=False),
+    Column("first_token_ms", sa.Float),
+    Column("total_ms", sa.Float, nullable=False),
+    Column("created_at", MOMENT, nullable=False),
+    Index(None, "workspace_id", "day", "model"),
+    Index(None, "day"),
 )
 
 # The documents that words of an answer's standalone question came from; while one of them is gone, it is not shown.

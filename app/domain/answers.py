@@ -7,6 +7,7 @@ import datetime as dt
 import enum
 import uuid
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from app.domain.filters import Filter
 
@@ -29,6 +30,10 @@ class Question:
     max_sources: int = 10  # passages that the answer may draw on
     explain: bool = False
     conversation_id: uuid.UUID | None = None
+    model: str | None = None  # of the catalogue, or `extractive`; None: as policy and rules choose
+    deltas: bool = False  # tell the model's raw text as it comes
+    response_schema: Mapping[str, Any] | None = None  # JSON Schema that the output is to meet
+    max_cost_usd: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +53,7 @@ class Passage:
     ordinal: int  # 0-based position among its version's passages
     score: float  # of the search, [0, 1)
     cosine: float  # of question and passage; 0 where it is not known
+    marks: tuple[str, ...] = ()  # of its version: `instructions`, `hidden_text`; what it says is quoted only
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,24 @@ class Candidate:
     end: int
     text: str
     score: float  # [0, 1]; over all candidates of a question they add up to 1 at most
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A sentence that a model wrote, without source marks."""
+
+    text: str
+    cited: tuple[int, ...]  # places among the passages, 0-based, that it names; those that do not exist left out
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """How far the passages say what a claim says."""
+
+    score: float  # [0, 1]
+    sources: tuple[Candidate, ...]  # the spans that it stands on, best first; empty where nothing comes near
+    corrected: bool  # whether these lie in other passages than those that it cites
+    contradicted: tuple[str, ...] = ()  # what of it no span has: numbers, dates, names, units, `negation`
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +157,53 @@ class AnswerSentence:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Evidenced:
+    """A passage that was given to who answered."""
+
+    document_id: uuid.UUID
+    version_id: uuid.UUID
+    chunk_id: uuid.UUID
+    score: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A model that was asked, and how it went."""
+
+    model: str
+    outcome: str  # `ok`, or the error's code
+    total_ms: float
+    first_token_ms: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FieldCitation:
+    """Where a field of structured output comes from."""
+
+    path: str  # JSON Pointer into the output
+    citations: tuple[int, ...]
+    support: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """How an answer came about."""
+
+    reason: str = ""  # why this route
+    template: str | None = None  # `name@number`; None where no model was asked
+    policy: str | None = None  # `workspace@number` or `collection-name@number`; None where none is set
+    evidence: tuple[Evidenced, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    output: Any = None  # structured output
+    fields: tuple[FieldCitation, ...] = ()
+    request: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what else was asked for: a replay takes it
+    replay_of: uuid.UUID | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What a question was answered with."""
 
@@ -155,6 +226,7 @@ class Answer:
     conversation_id: uuid.UUID | None = None
     standalone: str | None = None  # what was searched and answered, where that is another question than the one typed
     leant_on: tuple[uuid.UUID, ...] = ()  # documents that words of `standalone` came from
+    trace: Trace = Trace()
 
 
 def text_of(sentences: Sequence[AnswerSentence]) -> tuple[str, tuple[AnswerSentence, ...]]:

@@ -129,6 +129,7 @@ class Version:
     chunks: int | None  # None before chunking
     created_at: dt.datetime
     text_bytes: int | None = None  # of the stored text; None where it is not known
+    marks: tuple[str, ...] = ()  # what a loader saw that a reader should know: `instructions`, `hidden_text`
 
     @property
     def original_key(self) -> str:

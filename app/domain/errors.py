@@ -13,13 +13,18 @@ FootnoteError                       code, message for a person, retryable
 ├── ConfigurationError              refuses to start; says what is missing
 │   ├── FolderInUseError  FolderNewerError
 ├── LeaseLostError                  another worker holds the item now; stop writing
+├── ModelRefusedError               a model's provider will not take this request or this key, however often: 502
+├── OutputInvalidError              a model's output does not meet the schema, after repairs: 502
 └── TransientError                  may go away by itself: the only kind that is retried; 503
     ├── PartDownError               a part of the installation does not answer; no fault of what was asked of it
     ├── OverloadedError             a full pool; carries retry_after_seconds
     │   ├── QueueFullError          a workspace has as much queued as it may: 429
-    │   └── RateLimitedError        a key makes more requests than it may: 429
+    │   ├── RateLimitedError        a key makes more requests than it may: 429
+    │   └── ModelBusyError          a model has as many calls as it may, or its provider says so
     ├── StorageFullError            no room left on a disk
-    └── DeadlineExceededError       a step ran longer than it may
+    ├── DeadlineExceededError       a step ran longer than it may
+    │   └── ModelTimeoutError       a model says nothing for too long
+    └── ModelDownError              a model's server can't be reached, fails, or breaks off
 """
 
 from __future__ import annotations
@@ -158,6 +163,21 @@ class LeaseLostError(FootnoteError):
     code = "lease_lost"
 
 
+class ModelRefusedError(FootnoteError):
+    """The provider refuses the request or the key; the same call would be refused again.
+
+    Codes: `model_unauthorized` (401, 403), `model_not_found` (404), `context_too_long`, `model_refused` (any other 4xx).
+    """
+
+    code = "model_refused"
+
+
+class OutputInvalidError(FootnoteError):
+    """The model's output does not meet `response_schema`; the message names the first place where it does not."""
+
+    code = "output_invalid"
+
+
 class TransientError(FootnoteError):
     """May pass by itself; the only kind that is retried."""
 
@@ -211,3 +231,21 @@ class DeadlineExceededError(TransientError):
     """A step ran longer than its deadline."""
 
     code = "deadline_exceeded"
+
+
+class ModelTimeoutError(DeadlineExceededError):
+    """A model did not begin, go on, or end in the time that it has."""
+
+    code = "model_timeout"
+
+
+class ModelDownError(TransientError):
+    """A model's server can't be reached, answers 5xx, says what is no answer, or breaks off in the middle."""
+
+    code = "model_down"
+
+
+class ModelBusyError(OverloadedError):
+    """As many calls as the catalogue or the provider allows are under way; carries retry_after_seconds."""
+
+    code = "model_busy"

@@ -1,6 +1,6 @@
 """What use cases and steps need from the world; adapters implement these, `app.bootstrap` chooses them.
 
-Everything here is synchronous and safe to call from several threads at once. Adapters raise the errors of
+Everything here but the calls of models is synchronous and safe to call from several threads at once. Adapters raise the errors of
 `app.domain.errors` only, each `from` the vendor's.
 """
 
@@ -10,11 +10,12 @@ import contextlib
 import datetime as dt
 import pathlib
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO, Protocol
 
-from app.domain.answers import Context, Draft
+from app.domain.answers import Claim, Context, Draft, Passage, Support
 from app.domain.filters import Scalar
+from app.domain.models import ChatEvent, ChatRequest, ModelSpec, ModelState
 from app.domain.vectors import Matrix, Point, PointState, Rankings, Space, Sparse, StoredVectors, Vector, VectorQuery
 
 
@@ -255,6 +256,63 @@ class Answerer(Protocol):
 
         Raises:
             TransientError: it can't answer now.
+        """
+        ...
+
+
+class ChatModel(Protocol):
+    """A model of the catalogue, with its retries, its breaker and its limits. Called on the event loop."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What is known of it."""
+        ...
+
+    @property
+    def state(self) -> ModelState:
+        """How it is doing."""
+        ...
+
+    def stream(self, request: ChatRequest, *, deadline_seconds: float) -> AsyncIterator[ChatEvent]:
+        """What it says, piece by piece; the last event is `Finished`.
+
+        What is retried is retried before the first piece only. Closing the iterator ends the call upstream.
+
+        Args:
+            request: the prompt.
+            deadline_seconds: in which all of it must come, retries and waiting included.
+
+        Raises:
+            ModelDownError, ModelTimeoutError, ModelBusyError, ModelRefusedError: from any step.
+        """
+        ...
+
+
+class Models(Protocol):
+    """The catalogue."""
+
+    def all(self) -> Sequence[ChatModel]:
+        """Every model that writes, in the order of the catalogue."""
+        ...
+
+    def get(self, name: str) -> ChatModel | None:
+        """One by its name."""
+        ...
+
+
+class Checker(Protocol):
+    """Tells how far passages support what a model wrote. Synchronous, for a thread."""
+
+    @property
+    def threshold(self) -> float:
+        """The support below which a sentence counts as unsupported, [0, 1]."""
+        ...
+
+    def check(self, claims: Sequence[Claim], passages: Sequence[Passage]) -> list[Support]:
+        """For each claim, its support by the passages: those that it cites first, else any.
+
+        Raises:
+            TransientError: the embedder can't answer now.
         """
         ...
 

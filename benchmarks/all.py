@@ -28,6 +28,7 @@ NAMES = (
     "answers",
     "answer_latency",
     "answer_freshness",
+    "validation",
 )
 _TIMEOUT_SECONDS = 4 * 3600.0
 

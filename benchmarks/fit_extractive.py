@@ -27,7 +27,7 @@ from app.answering import retrieve
 from app.domain.answers import Question
 from app.inference.extractive import answerer, candidates, compose, doubts, features, model
 from app.settings import Settings
-from benchmarks import corpora, metrics, report
+from benchmarks import corpora, logistic, metrics, report
 from benchmarks.report import ROOT
 from benchmarks.service import serving
 
@@ -93,7 +93,7 @@ def fit(cases: Sequence[Case]) -> model.Model:
     weights = np.array([_ABSENT_WEIGHT if case.kind == "absent" else 1.0 for case in cases])
     # That an answer is right is half a matter of there being one: fitted on the mean of both, then calibrated for the first.
     mixed = (right + there) / 2
-    found, shift = _fit_logistic(summaries, mixed, weights)
+    found, shift = logistic.fit(summaries, mixed, weights, penalty=_CONFIDENCE_L2)
     slope, offset = _calibrated(cases, summaries, mixed, right, weights)
     confidence, bias = slope * found, offset + slope * shift
     fitted = model.Model(rank=rank, confidence=confidence, bias=bias, threshold=0.0)
@@ -113,10 +113,10 @@ def _calibrated(
     sums = np.zeros(len(cases))
     for number in range(_CALIBRATION_PARTS):
         others = part != number
-        found, shift = _fit_logistic(summaries[others], mixed[others], weights[others])
+        found, shift = logistic.fit(summaries[others], mixed[others], weights[others], penalty=_CONFIDENCE_L2)
         sums[~others] = summaries[~others] @ found + shift
     fits = np.array([case.kind != "absent" for case in cases])
-    (slope,), offset = _fit_logistic(sums[fits][:, None], right[fits], weights[fits], penalty=0.0)
+    (slope,), offset = logistic.fit(sums[fits][:, None], right[fits], weights[fits], penalty=0.0)
     return float(slope), offset
 
 
@@ -241,25 +241,6 @@ def _fit_rank(cases: Sequence[Case]) -> Array:
 
     found: Array = _descend(gradient, rows.shape[1]) / scale
     return found
-
-
-def _fit_logistic(rows: Array, right: Array, weights: Array, *, penalty: float = _CONFIDENCE_L2) -> tuple[Array, float]:
-    """Weights and bias of a logistic regression; `right` in [0, 1]."""
-    mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-6
-    scaled = np.hstack([(rows - mean) / scale, np.ones((len(rows), 1))])
-    penalties = np.full(scaled.shape[1], penalty)
-    penalties[-1] = 0.0
-    found = np.zeros(scaled.shape[1])
-    for _ in range(30):  # Newton's method; the objective is convex
-        stated = 1 / (1 + np.exp(-scaled @ found))
-        slope = scaled.T @ (weights * (stated - right)) / weights.sum() + 2 * penalties * found
-        curve = (scaled * (weights * stated * (1 - stated))[:, None]).T @ scaled / weights.sum()
-        step = np.linalg.solve(curve + np.diag(2 * penalties + 1e-9), slope)
-        found -= step
-        if np.abs(step).max() < 1e-8:
-            break
-    confidence = found[:-1] / scale
-    return confidence, float(found[-1] - confidence @ mean)
 
 
 def _descend(gradient: Callable[[Array], Array], width: int, *, rounds: int = 600) -> Array:

@@ -308,6 +308,10 @@ class Checker(Protocol):
         """The support below which a sentence counts as unsupported, [0, 1]."""
         ...
 
+    def warm(self, passages: Sequence[Passage]) -> None:
+        """Make the first `check` against these passages quick: for while a model still thinks. Raises as `check`."""
+        ...
+
     def check(self, claims: Sequence[Claim], passages: Sequence[Passage]) -> list[Support]:
         """For each claim, its support by the passages: those that it cites first, else any.
 

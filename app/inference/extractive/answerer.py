@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import collections
-import hashlib
-import threading
 from collections.abc import Sequence
 
 import numpy as np
 
 from app.domain.answers import Candidate, Context, Draft, Passage
 from app.domain.ports import Embedder
-from app.domain.vectors import Matrix, Vector
+from app.domain.vectors import Vector
 from app.inference.extractive import candidates, compose, doubts, features, focus, model, units
 from app.inference.extractive.candidates import Asked, Sentence
+from app.inference.kept_vectors import KeptVectors
 
 NAME = "extractive"
-_KEPT_VECTORS = 20_000  # of words and sentences: 15 MB in half precision
 
 
 class ExtractiveAnswerer:
@@ -26,7 +23,7 @@ class ExtractiveAnswerer:
         """Take the embedder that made the evidence's vectors; `fitted` replaces the weights of the package."""
         self._model = fitted or model.load()
         self._embedder = embedder
-        self._vectors = _Vectors(embedder)
+        self._vectors = KeptVectors(embedder)
 
     @property
     def name(self) -> str:
@@ -76,37 +73,3 @@ class ExtractiveAnswerer:
         vectors = self._vectors.of([*(each.text for each in pool), *said])
         near = features.Nearness(asked, pool, dict(zip(said, vectors[len(pool) :], strict=True)))
         return asked, pool, features.matrix(asked, pool, vector, vectors[: len(pool)], near)
-
-
-class _Vectors:
-    """Vectors of words and sentences, the last used ones kept: neighbouring questions share most of theirs."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
-        self._lock = threading.Lock()
-        self._kept: collections.OrderedDict[bytes, np.ndarray[tuple[int], np.dtype[np.float16]]] = (
-            collections.OrderedDict()
-        )
-
-    def of(self, texts: Sequence[str]) -> Matrix:
-        """In the order given; shape (len(texts), dimensions)."""
-        keys = [hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest() for text in texts]
-        rows = np.zeros((len(texts), self._embedder.dimensions), dtype=np.float32)
-        missing: dict[bytes, list[int]] = {}
-        with self._lock:
-            for row, key in enumerate(keys):
-                kept = self._kept.get(key)
-                if kept is None:
-                    missing.setdefault(key, []).append(row)
-                else:
-                    self._kept.move_to_end(key)
-                    rows[row] = kept
-        if missing:
-            new = self._embedder.embed_evidence([texts[places[0]] for places in missing.values()])
-            for made, places in zip(new, missing.values(), strict=True):
-                rows[places] = made
-            with self._lock:
-                self._kept.update((key, made.astype(np.float16)) for key, made in zip(missing, new, strict=True))
-                while len(self._kept) > _KEPT_VECTORS:
-                    self._kept.popitem(last=False)
-        return rows

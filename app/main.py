@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app import bootstrap
 from app import settings as settings_module
-from app.api import handlers, openapi, server
+from app.api import handlers, openapi, reloading, server
 from app.api.compute import Compute
 from app.api.house import House
 from app.api.logs import configure
@@ -35,7 +35,11 @@ from app.api.routes import (
     indexes,
     jobs,
     keys,
+    models,
+    policies,
     search,
+    templates,
+    usage,
     workspaces,
 )
 from app.bootstrap import Services, last_resort
@@ -48,6 +52,8 @@ _DESCRIPTION = "Answers over your own documents, each sentence with a verified f
 _GC_OBJECTS = 10_000  # made and not yet gone, after which Python looks for cycles; a search makes some thousands
 _ROUTERS = (
     archives,
+    policies,
+    templates,
     collections,
     indexes,
     batch,
@@ -59,6 +65,8 @@ _ROUTERS = (
     keys,
     workspaces,
     conversations,
+    usage,
+    models,
     backup,
     doctor,
     health,
@@ -114,10 +122,13 @@ async def _lifespan(
         idempotency=Idempotency(database=services.database, clock=services.clock, born=services.started_at),
         stopping=asyncio.Event(),
     )
+    services.models.warm()
     try:
         yield
     finally:
         app.state.house = None
+        await services.ask.summaries.close()
+        await services.models.aclose()
         await anyio.to_thread.run_sync(compute.close)
         await anyio.to_thread.run_sync(services.stop)
 
@@ -146,6 +157,7 @@ def serve(settings: Settings) -> int:
 
     def on_listening() -> None:
         services.announce(url)
+        reloading.on_hangup(services.models)
         _greet(services, url)
 
     def on_stopping() -> None:

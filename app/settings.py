@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     kept_versions: int = Field(10, ge=0, description="replaced versions of a document that keep original and text")
     job_retention_days: float = Field(90.0, gt=0, description="days after which final jobs are forgotten")
     answer_retention_days: float = Field(90.0, gt=0, description="days after which answers are forgotten")
+    usage_retention_days: float = Field(
+        400.0, gt=0, description="days after which calls of models, their tokens and cost are forgotten"
+    )
     doctor_hours: float = Field(
         24.0, gt=0, description="hours between two looks at whether rows, vectors and files agree"
     )
@@ -76,11 +79,19 @@ class Settings(BaseSettings):
 
     # Models
     embedder: str = Field(
-        "all-MiniLM-L6-v2", description="the embedding model: the built-in one, a folder, or a hub name"
+        "all-MiniLM-L6-v2",
+        description="the embedding model: the built-in one, an [[embedder]] of the file of models, a folder, or a hub name",
     )
     other_embedders: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="embedding models that collections made before still use, comma-separated"
     )
+    reranker: str | None = Field(
+        None, description="a [[reranker]] of the file of models, which orders what a search finds; none by default"
+    )
+    models_file: pathlib.Path | None = Field(
+        None, description="the file of models; `models.toml` in the data folder, if it is there, by default"
+    )
+    prices_file: pathlib.Path | None = Field(None, description="prices of models over those of that file")
     chunk_tokens: int | None = Field(
         None, ge=32, description="most tokens that are packed into a chunk; what fits the model's window by default"
     )

@@ -48,8 +48,15 @@ class Ingested:
 class Service:
     """`footnote serve` on a data folder. A fresh folder is a first start."""
 
-    def __init__(self, folder: pathlib.Path, *, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        *,
+        settings: dict[str, str] | None = None,
+        command: Sequence[str] = (*_COMMAND, "serve"),
+    ) -> None:
         self.folder = folder
+        self._command = command
         self.log = folder.with_name(f"{folder.name}.log")
         self.url = ""
         self._settings = settings or {}
@@ -82,7 +89,7 @@ class Service:
         began = time.perf_counter()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_COMMAND, "serve", "--port", "0", "--data-dir", str(self.folder)],
+                [*self._command, "--port", "0", "--data-dir", str(self.folder)],
                 cwd=ROOT,
                 env=self._environment(),
                 stdout=log,
@@ -158,9 +165,11 @@ class Service:
 
 
 @contextlib.contextmanager
-def serving(folder: pathlib.Path, *, settings: dict[str, str] | None = None) -> Iterator[Service]:
+def serving(
+    folder: pathlib.Path, *, settings: dict[str, str] | None = None, command: Sequence[str] = (*_COMMAND, "serve")
+) -> Iterator[Service]:
     """A service that is ready; stopped when the context ends."""
-    service = Service(folder, settings=settings)
+    service = Service(folder, settings=settings, command=command)
     try:
         service.start()
         yield service

@@ -36,13 +36,13 @@ from app.domain.passages import Loaded
 from app.domain.ports import Clock, FileStore, SparseEncoder, VectorStore
 from app.domain.repositories import Database, LeaseProgress, Outcome, WriteWork
 from app.domain.vectors import Space
-from app.text import canonical
+from app.text import canonical, instructions
 from ingestion import tasks as tasks_
 from ingestion.embed.encode import encode
 from ingestion.index.switch import Whole, switch
 from ingestion.index.whole import complete
 from ingestion.index.write import points
-from ingestion.load import stored
+from ingestion.load import marking, stored
 from ingestion.load.isolated import Request
 from ingestion.tasks import Builders, Cut, Task
 
@@ -70,6 +70,7 @@ class _Document:
     pages: int | None
     text_chars: int
     warnings: tuple[Warning_, ...]
+    marks: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +176,8 @@ class Pipeline:
             text = reader.slice(0, reader.chars)
         if isinstance(result, Loaded) and result.text == text:
             return result
-        return stored.loaded(text, reader.pages, media_type=version.media_type)
+        kept = stored.loaded(text, reader.pages, media_type=version.media_type)
+        return dataclasses.replace(kept, marks=result.marks if isinstance(result, Loaded) else version.marks)
 
     def _chunk(self, loaded: Sequence[tuple[Task, Loaded]], lease: Lease) -> list[Task]:
         """Cut texts and write the chunks' rows; from then on a version may have points, and is noted as hidden."""
@@ -201,6 +203,7 @@ class Pipeline:
         return tasks
 
     def _cut(self, task: Task, loaded: Loaded) -> _Document:
+        loaded = _named(task.version, loaded)
         pieces = self.builders.of(task.index).chunker_of(task.index).cut(loaded)
         chunks = (
             Chunk(
@@ -222,6 +225,7 @@ class Pipeline:
             pages=len(loaded.pages) or None,
             text_chars=len(loaded.text),
             warnings=loaded.warnings[:_MAX_WARNINGS],
+            marks=loaded.marks,
         )
 
     def _write_chunks(self, cut: Sequence[_Document]) -> list[Task]:
@@ -502,12 +506,19 @@ def _note(work: WriteWork, cut: Sequence[_Document], now: dt.datetime) -> list[T
                 pages=each.pages,
                 text_chars=each.text_chars,
                 text_bytes=each.task.version.text_bytes,
+                marks=each.marks,
                 chunks=len(each.cut) if version.chunks is None else version.chunks,
             )
+        elif each.task.anew and each.marks != current[version.id].marks:  # it came before there were such marks
+            known[version.id] = dataclasses.replace(current[version.id], marks=each.marks)
         item = dataclasses.replace(each.task.item, warnings=each.warnings)
         tasks.append(
             dataclasses.replace(
-                each.task, version=known.get(version.id, version), item=item, chunks=len(each.cut), resumed=False
+                each.task,
+                version=version if each.task.anew else known.get(version.id, version),
+                item=item,
+                chunks=len(each.cut),
+                resumed=False,
             )
         )
     work.versions.update_many(list(known.values()))
@@ -522,6 +533,19 @@ def _note(work: WriteWork, cut: Sequence[_Document], now: dt.datetime) -> list[T
             now=now,
         )
     return tasks
+
+
+def _named(version: Version, loaded: Loaded) -> Loaded:
+    """The document, marked too where what it was named gives orders: that stands beside its text wherever it is shown."""
+    said = (version.title, version.filename, *(each for each in version.metadata.values() if isinstance(each, str)))
+    kinds = instructions.found("\n".join(said))
+    if not kinds or marking.INSTRUCTIONS in loaded.marks:
+        return loaded
+    return dataclasses.replace(
+        loaded,
+        marks=(*loaded.marks, marking.INSTRUCTIONS),
+        warnings=(marking.ordering(kinds, ()), *loaded.warnings),
+    )
 
 
 def _stop_if_asked(lease: Lease) -> None:

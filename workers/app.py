@@ -51,7 +51,7 @@ class Worker:
     """The services of this process, and the heartbeat of what runs in it."""
 
     def __init__(self) -> None:
-        self.services = bootstrap.build(settings)
+        self.services = bootstrap.build(settings, answers=False)
         # However many threads there are: slices that wait for the same model would keep work from other workers, and
         # every thread from the other lane.
         self.ingesting = threading.BoundedSemaphore(settings.ingest_workers)

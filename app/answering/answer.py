@@ -1,171 +1,503 @@
-"""A question's way to its answer: nine steps, each in its file."""
+"""A question's way to its answer: nine steps, each in its file. We wait on the event loop and compute in threads."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Sequence
+from typing import Protocol
 
-from app.answering import context, generate, guard, remember, rerank, retrieve, rewrite, route, validate
-from app.answering.conversations import recall
+from app.answering import (
+    context,
+    generate,
+    guard,
+    prompt,
+    remember,
+    rerank,
+    retrieve,
+    rewrite,
+    route,
+    structured,
+    validate,
+)
+from app.answering.conversations import Recalled, recall
+from app.answering.events import Answered, Event, Sentences, Sources
 from app.answering.patience import Patience
 from app.answering.retrieve import Evidence
 from app.answering.search import Search, SearchHit
+from app.answering.summarize import Summaries
+from app.answering.writing import MODEL_ERRORS, Asked, Compute, Spent, Writing
+from app.domain import filters
 from app.domain.access import Principal
-from app.domain.answers import Answer, AnswerSentence, AnswerStatus, Candidate, Citation, Notice, Question
+from app.domain.answers import (
+    Answer,
+    AnswerStatus,
+    Attempt,
+    Context,
+    Draft,
+    Evidenced,
+    Notice,
+    Question,
+    Trace,
+)
+from app.domain.errors import ForbiddenError
 from app.domain.ids import new_id
-from app.domain.ports import Answerer, Clock, Reranker, Tokenizer
+from app.domain.models import ModelCall, Purpose, Tier
+from app.domain.policies import InForce, PersonalData
+from app.domain.ports import Answerer, ChatModel, Checker, Clock, Models, Reranker, Tokenizer
 from app.domain.repositories import Database
+from app.text import personal
+
+_SURE = (
+    0.9  # confidence of the extractive answerer from which on no model is asked; it is calibrated: docs/decisions/0005
+)
+_TOKENS_OF_PIECES = 1.25  # tokens of common models for a word piece of the embedder's, from above
+_FRAME_TOKENS = 700  # of a prompt beside sources and turns
+
+
+class Rules(Protocol):
+    """What holds for a question; see app.gateway.policies."""
+
+    def __call__(
+        self, principal: Principal, collections: Sequence[str] | None, *, documents: Collection[uuid.UUID] = ()
+    ) -> InForce:
+        """The strictest of all policies that it touches, those of documents whose words come in by turns too."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
-    """The evidence is known."""
+class Begun:
+    """A question that may be asked, and what it leans on."""
 
-    hits: tuple[SearchHit, ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """A verified sentence."""
-
-    sentence: AnswerSentence
-    citations: tuple[Citation, ...]  # those that it names
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Sentences:
-    """What the answer says is known."""
-
-    said: tuple[Said, ...]
-    known_at: float  # time.perf_counter() at that moment
+    principal: Principal
+    question: Question
+    checked: guard.Checked
+    rules: InForce
+    recalled: Recalled
+    standalone: str
+    leant_on: tuple[uuid.UUID, ...]
+    left_usd: float | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """The whole answer; the last event."""
+class Decided:
+    """Its evidence, and who is to answer."""
 
-    answer: Answer
-    nearest: tuple[SearchHit, ...]  # where there is no answer
-    candidates: tuple[Candidate, ...]
-
-
-Event = Sources | Sentences | Answered
+    evidence: Evidence
+    packed: Context
+    purse: route.Purse
+    route: route.Route
+    extracted: tuple[validate.Verified, Draft] | None  # where the extractive answerer is to answer: it has
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """The use case; safe to call from many threads."""
+    """The use case. Its calls may run beside each other on one event loop."""
 
     database: Database
     search: Search
     tokenizer: Tokenizer
     reranker: Reranker | None
     extractive: Answerer
+    checker: Checker
+    models: Models
+    in_force: Rules
     clock: Clock
     max_query_chars: int
     context_tokens: int
+    summaries: Summaries
+    note: Callable[[ModelCall], None]  # is told of every call of a model
 
-    def __call__(self, principal: Principal, question: Question, patience: Patience) -> Iterator[Event]:
+    async def __call__(
+        self,
+        principal: Callable[[], Principal],
+        question: Question,
+        patience: Patience,
+        compute: Compute,
+        *,
+        replay_of: uuid.UUID | None = None,
+    ) -> AsyncGenerator[Event, None]:
         """Answer from the documents, or say why not; each step is taken when the next event is asked for.
+
+        Args:
+            principal: who asks; called in the first thread, and may raise.
+            question: what is asked.
+            patience: of who waits.
+            compute: runs work in a thread.
+            replay_of: the answer that this one is to be compared with.
 
         Raises:
             BadQueryError, NotFoundError, FingerprintMismatchError, TransientError: as the search does.
             AbandonedError, DeadlineExceededError: `patience` has ended.
+            InvalidInputError, ForbiddenError, OutputInvalidError: what was asked for of models can't be had.
         """
         taken = _Timings(patience)
+        spent: list[Spent] = []
+        begun, evidence = await compute(lambda: self._begin(principal(), question, taken), admitted=False)
+        try:
+            if evidence is None and begun.checked.refusal is None:
+                begun = await self._alone(begun, spent, patience, taken)
+            if begun.checked.refusal is not None:
+                answer = self._answer(begun, None, taken, replay_of=replay_of)
+                calls = self._calls(begun, answer.id, spent)
+                yield await compute(lambda: self._kept(begun, answer, calls, taken), admitted=True)
+                return
+            if evidence is None:
+                evidence = await compute(lambda: self._retrieve(begun, taken), admitted=True)
+            yield Sources(hits=evidence.hits)
+            decided = await compute(lambda: self._decide(begun, evidence, taken), admitted=True)
+            answer = self._answer(begun, decided, taken, replay_of=replay_of)
+            writing, extracted = None, decided.extracted
+            if extracted is None:
+                writing = Writing(
+                    self._asked(begun, decided), decided.route, self._checks(begun), patience, compute, spent
+                )
+                start = time.perf_counter()
+                async with contextlib.aclosing(writing.events()) as events:
+                    async for event in events:
+                        yield event
+                taken.add("generate", start, less=writing.validate_ms)
+                taken.by_step["validate"] = round(writing.validate_ms, 3)
+            if writing is not None and writing.by is not None:
+                answer = _written(answer, writing)
+            else:
+                if extracted is None:
+                    extracted = await compute(
+                        lambda: self._extract(begun, evidence, decided.packed, taken), admitted=True
+                    )
+                yield Sentences(said=extracted[0].said, known_at=time.perf_counter())
+                answer = _extracted(answer, *extracted, writing)
+        except BaseException:
+            self._book_later(begun, spent, compute)
+            raise
+        calls = self._calls(begun, answer.id, spent)
+        verified = extracted[0] if extracted is not None else None
+        yield await compute(lambda: self._kept(begun, answer, calls, taken, evidence, verified), admitted=True)
+        self.summaries.after(begun.recalled, begun.principal, self._small(begun), begun.rules.policy, compute)
+
+    def _begin(self, principal: Principal, question: Question, taken: _Timings) -> tuple[Begun, Evidence | None]:
+        """What must hold before anything is looked for; and the evidence, if the question is as it will be."""
         with taken.step("guard"):
-            checked = guard.check(question.text, max_chars=self.max_query_chars)
+            if question.response_schema is not None:
+                structured.require_schema(question.response_schema)
+            recalled = recall(self.database, principal, question.conversation_id)
+            rules = self.in_force(principal, question.collections, documents=recalled.documents)
+            if question.deltas and rules.policy.personal_data is not PersonalData.ALLOW:
+                message = "the policy hides personal data: unvalidated text (`deltas`) is not told"
+                raise ForbiddenError(message, code="deltas_not_allowed")
+            checked = guard.check(question.text, max_chars=self.max_query_chars, policy=rules.policy)
+            left = self._left_usd(principal, question, rules)
+        begun = Begun(
+            principal=principal,
+            question=question,
+            checked=checked,
+            rules=rules,
+            recalled=recalled,
+            standalone=checked.text,
+            leant_on=(),
+            left_usd=left,
+        )
         if checked.refusal is not None:
-            yield self._refused(principal, question, checked, taken)
-            return
+            return begun, None
         with taken.step("rewrite"):
-            turns = recall(self.database, principal, question.conversation_id)
-            asked = dataclasses.replace(question, text=rewrite.to_standalone(checked.text, turns))
+            alone = rewrite.to_standalone(checked.text, recalled.turns)
+            begun = self._standing_alone(begun, alone, rewrite.leant_on(checked.text, alone, recalled.turns))
+        waits = begun.checked.refusal is not None or self._rewriter(begun) is not None
+        return begun, None if waits else self._retrieve(begun, taken)
+
+    def _standing_alone(self, begun: Begun, alone: str, leant_on: Iterable[uuid.UUID]) -> Begun:
+        """The question as it is searched, judged again: it may say more than what was typed."""
+        if alone == begun.checked.text:
+            return begun
+        refusal = guard.refusal(alone, begun.rules.policy)
+        checked = dataclasses.replace(begun.checked, refusal=refusal) if refusal is not None else begun.checked
+        return dataclasses.replace(begun, checked=checked, standalone=alone, leant_on=tuple(sorted(leant_on)))
+
+    def _left_usd(self, principal: Principal, question: Question, rules: InForce) -> float | None:
+        """What this question may cost: the least of the request's own limit, the policy's, and what is left of the day's."""
+        limits = [question.max_cost_usd, rules.policy.max_cost_usd]
+        if rules.policy.daily_cost_usd is not None:
+            day = self.clock.now().astimezone(dt.UTC).date().isoformat()
+            with self.database.read() as work:
+                spent = work.model_calls.spent(principal.workspace_id, day)
+            limits.append(max(0.0, rules.policy.daily_cost_usd - spent))
+        return min((each for each in limits if each is not None), default=None)
+
+    async def _alone(self, begun: Begun, spent: list[Spent], patience: Patience, taken: _Timings) -> Begun:
+        """The question made to stand alone by the small model, where there is one that can be called; else as it is."""
+        small = self._rewriter(begun)
+        if small is None:
+            return begun
+        start = time.perf_counter()
+        hides = begun.rules.policy.personal_data is not PersonalData.ALLOW
+        request = rewrite.request(begun.checked.text, begun.recalled.turns, mask=personal.masked if hides else str)
+        written = generate.Written(model=small, request=request)
+        spent.append(Spent(written=written, purpose=Purpose.REWRITE))
+        with contextlib.suppress(*MODEL_ERRORS):  # `written` has the code; the rules' question stands
+            seconds = min(rewrite.MODEL_SECONDS, patience.left_seconds)
+            async with contextlib.aclosing(generate.pieces(written, deadline_seconds=seconds)) as pieces:
+                async for _ in pieces:
+                    pass
+        taken.add("rewrite", start)
+        alone = rewrite.as_said(written.text, max_chars=self.max_query_chars) if written.outcome == "ok" else None
+        if alone is None or alone == begun.checked.text:
+            return begun
+        return self._standing_alone(begun, alone, begun.recalled.documents)
+
+    def _rewriter(self, begun: Begun) -> ChatModel | None:
+        """Who is to make the question stand alone, where it may lean on turns before it."""
+        leans = bool(begun.recalled.turns) and rewrite.leans(begun.checked.text)
+        return self._small(begun) if leans else None
+
+    def _small(self, begun: Begun) -> ChatModel | None:
+        """The first small model that may be asked and can be called now."""
+        policy = begun.rules.policy
+        if begun.question.model == route.EXTRACTIVE or begun.left_usd == 0:
+            return None
+        may = (each for each in self.models.all() if policy.models is None or each.spec.name in policy.models)
+        return next((each for each in may if each.spec.tier is Tier.SMALL and each.state.available), None)
+
+    def _retrieve(self, begun: Begun, taken: _Timings) -> Evidence:
         with taken.step("retrieve"):
-            found = retrieve.evidence(self.search, principal, asked)
-        yield Sources(hits=found.hits)
+            asked = dataclasses.replace(begun.question, text=begun.standalone)
+            return retrieve.evidence(self.search, begun.principal, asked)
+
+    def _decide(self, begun: Begun, evidence: Evidence, taken: _Timings) -> Decided:
+        """What of the evidence is used, and who answers."""
+        asked = dataclasses.replace(begun.question, text=begun.standalone)
         with taken.step("rerank"):
-            ranked = rerank.order(self.reranker, asked.text, found.passages)
+            ranked = rerank.order(self.reranker, asked.text, evidence.passages)
         with taken.step("context"):
             packed = context.pack(ranked, tokenizer=self.tokenizer, max_tokens=self.context_tokens)
         with taken.step("route"):
-            answerer = route.choose(self.extractive)
-        with taken.step("generate"):
-            draft = generate.draft(answerer, asked.text, found.vector, packed)
-            sure = draft.confidence >= answerer.threshold
-            offered = draft if sure else dataclasses.replace(draft, sentences=())
-        with taken.step("validate"):
-            chunk_ids = [passage.chunk_id for passage in found.passages]
-            verified = validate.verify(self.database, principal, asked, offered, chunk_ids)
-        yield Sentences(said=_said(verified), known_at=time.perf_counter())
-        answer = self._answer(principal, question, checked, taken)
-        answer = dataclasses.replace(
-            answer,
-            standalone=asked.text if asked.text != checked.text else None,
-            leant_on=tuple(sorted(rewrite.leant_on(checked.text, asked.text, turns))),
-            status=AnswerStatus.ANSWERED if verified.sentences else AnswerStatus.NO_ANSWER,
-            text=verified.text,
-            sentences=verified.sentences,
-            citations=verified.citations,
-            confidence=draft.confidence,
-            model=draft.model,
-            warnings=(*answer.warnings, *_dropped(verified.dropped)),
+            tokens = int(packed.tokens * _TOKENS_OF_PIECES) + _FRAME_TOKENS
+            purse = route.Purse(left_usd=begun.left_usd, prompt_tokens=tokens)
+            chosen = route.choose(self.models, asked, packed, begun.rules.policy, purse)
+        extracted = None
+        if not chosen.models or chosen.try_extractive:
+            extracted = self._extract(begun, evidence, packed, taken)
+            confidence = extracted[1].confidence
+            if chosen.models and confidence >= _SURE and extracted[0].sentences:
+                reason = f"the documents' own words say it ({confidence:.2f})"
+                chosen = dataclasses.replace(chosen, models=(), reason=reason)
+            elif chosen.models:
+                extracted = None
+        return Decided(evidence=evidence, packed=packed, purse=purse, route=chosen, extracted=extracted)
+
+    def _asked(self, begun: Begun, decided: Decided) -> Asked:
+        return Asked(
+            text=begun.standalone,
+            question=begun.question,
+            context=decided.packed,
+            rules=begun.rules,
+            turns=[prompt.PromptTurn(asked=each.typed, answered=each.answer) for each in begun.recalled.turns],
+            summary=begun.recalled.summary.text if begun.recalled.summary else None,
+            purse=decided.purse,
         )
-        yield self._remembered(answer, found, verified, taken, explain=question.explain)
 
-    def _refused(self, principal: Principal, question: Question, checked: guard.Checked, taken: _Timings) -> Answered:
-        """The answer to what is no question."""
-        answer = self._answer(principal, question, checked, taken)
-        with taken.step("remember"):
-            answer = remember.keep(self.database, answer)
-        return Answered(answer=taken.of(answer), nearest=(), candidates=())
+    def _checks(self, begun: Begun) -> tuple[validate.Verifier, Checker]:
+        return validate.Verifier(self.database, begun.principal, begun.question), self.checker
 
-    def _remembered(
-        self, answer: Answer, found: Evidence, verified: validate.Verified, taken: _Timings, *, explain: bool
+    def _extract(
+        self, begun: Begun, evidence: Evidence, packed: Context, taken: _Timings
+    ) -> tuple[validate.Verified, Draft]:
+        """The extractive answer."""
+        asked = dataclasses.replace(begun.question, text=begun.standalone)
+        with taken.step("generate"):
+            drafted = generate.draft(self.extractive, asked.text, evidence.vector, packed)
+            sure = drafted.confidence >= self.extractive.threshold
+            offered = drafted if sure else dataclasses.replace(drafted, sentences=())
+        with taken.step("validate"):
+            chunk_ids = [passage.chunk_id for passage in evidence.passages]
+            verified = validate.verify(self.database, begun.principal, asked, offered, chunk_ids, begun.rules.policy)
+        return verified, drafted
+
+    def _kept(
+        self,
+        begun: Begun,
+        answer: Answer,
+        calls: Sequence[ModelCall],
+        taken: _Timings,
+        evidence: Evidence | None = None,
+        verified: validate.Verified | None = None,
     ) -> Answered:
         """The last event, after the row was written."""
+        for call in calls:
+            self.note(call)
         with taken.step("remember"):
-            kept = remember.keep(self.database, taken.of(answer))
-        if answer.sentences and not kept.sentences:
+            kept = remember.keep(self.database, taken.of(answer), calls)
+        said = kept.sentences or kept.trace.output is not None
+        if answer.status is AnswerStatus.ANSWERED and not said:
             kept = dataclasses.replace(kept, status=AnswerStatus.NO_ANSWER)
-        silent = kept.status is AnswerStatus.NO_ANSWER
-        return Answered(
-            answer=taken.of(kept),
-            nearest=tuple(hit for hit in found.hits if hit.hit.chunk_id in verified.readable) if silent else (),
-            candidates=verified.candidates if explain else (),
-        )
+        nearest: tuple[SearchHit, ...] = ()
+        if kept.status is AnswerStatus.NO_ANSWER and evidence is not None:
+            readable = verified.readable if verified is not None else self._readable(begun, evidence)
+            nearest = tuple(hit for hit in evidence.hits if hit.hit.chunk_id in readable)
+        candidates = verified.candidates if verified is not None and begun.question.explain else ()
+        return Answered(answer=taken.of(kept), nearest=nearest, candidates=candidates)
 
-    def _answer(self, principal: Principal, question: Question, checked: guard.Checked, taken: _Timings) -> Answer:
+    def _readable(self, begun: Begun, evidence: Evidence) -> Collection[uuid.UUID]:
+        """What of the evidence may be shown in this moment: a model that says nothing has looked at none of it."""
+        verifier, _ = self._checks(begun)
+        return verifier.look([each.chunk_id for each in evidence.passages])
+
+    def _calls(self, begun: Begun, answer_id: uuid.UUID | None, spent: Sequence[Spent]) -> list[ModelCall]:
+        now = self.clock.now()
+        return [
+            ModelCall(
+                id=new_id(),
+                workspace_id=begun.principal.workspace_id,
+                key_id=begun.principal.key_id,
+                answer_id=answer_id,
+                model=each.written.model.spec.name,
+                purpose=each.purpose,
+                outcome=each.written.outcome,
+                usage=each.written.usage,
+                cost_usd=each.written.cost_usd,
+                first_token_ms=each.written.first_token_ms,
+                total_ms=each.written.total_ms,
+                created_at=now,
+            )
+            for each in spent
+        ]
+
+    def _book_later(self, begun: Begun, spent: Sequence[Spent], compute: Compute) -> None:
+        """Calls that were paid for though no answer came of them; whoever asked may be gone, so nobody waits."""
+        if calls := self._calls(begun, None, spent):
+            self.summaries.background(compute(lambda: remember.book(self.database, calls), admitted=True))
+            for call in calls:
+                self.note(call)
+
+    def _answer(
+        self, begun: Begun, decided: Decided | None, taken: _Timings, *, replay_of: uuid.UUID | None = None
+    ) -> Answer:
         """An answer that says nothing yet."""
-        refusal = () if checked.refusal is None else (checked.refusal,)
+        refusal = () if begun.checked.refusal is None else (begun.checked.refusal,)
+        rewritten = begun.standalone != begun.checked.text
         return Answer(
             id=new_id(),
-            workspace_id=principal.workspace_id,
-            key_id=principal.key_id,
-            user=principal.user,
-            question=checked.text,
-            conversation_id=question.conversation_id,
+            workspace_id=begun.principal.workspace_id,
+            key_id=begun.principal.key_id,
+            user=begun.principal.user,
+            question=begun.checked.for_model,
+            conversation_id=begun.question.conversation_id,
             status=AnswerStatus.REFUSED if refusal else AnswerStatus.NO_ANSWER,
             text="",
             sentences=(),
             citations=(),
             confidence=0.0,
-            route=self.extractive.name,
+            route=route.EXTRACTIVE,
             model=self.extractive.name,
             degraded=False,
             timings_ms=taken.by_step,
-            warnings=(*refusal, *checked.notices),
+            warnings=(*refusal, *begun.checked.notices, *(_marked(decided.packed) if decided else ())),
             created_at=self.clock.now(),
+            standalone=guard.for_model(begun.standalone, begun.rules.policy) if rewritten else None,
+            leant_on=begun.leant_on if rewritten else (),
+            trace=_trace(begun, decided, replay_of),
         )
 
 
-def _said(verified: validate.Verified) -> tuple[Said, ...]:
-    return tuple(
-        Said(sentence=each, citations=tuple(cited for cited in verified.citations if cited.n in each.citations))
-        for each in verified.sentences
+def _trace(begun: Begun, decided: Decided | None, replay_of: uuid.UUID | None) -> Trace:
+    question = begun.question
+    evidence = () if decided is None else decided.packed.passages
+    return Trace(
+        reason="the question was refused" if decided is None else decided.route.reason,
+        policy=begun.rules.label,
+        evidence=tuple(
+            Evidenced(
+                document_id=each.document_id, version_id=each.version_id, chunk_id=each.chunk_id, score=each.score
+            )
+            for each in evidence
+        ),
+        request={
+            "collections": None if question.collections is None else list(question.collections),
+            "filter": None if question.filter is None else filters.dumped(question.filter),
+            "max_sources": question.max_sources,
+            "model": question.model,
+            "response_schema": question.response_schema,
+        },
+        replay_of=replay_of,
     )
+
+
+def _written(answer: Answer, writing: Writing) -> Answer:
+    """The answer as a model gave it."""
+    assert writing.by is not None  # noqa: S101 - for the type checker: the caller looked
+    spec, verifier = writing.by.spec, writing.verifier
+    text, sentences = verifier.text, verifier.sentences
+    if writing.output is not None:
+        text, sentences = structured.as_text(writing.output), ()
+    supports = [each.support for each in (sentences or writing.fields)]
+    failed = [each for each in writing.attempts if each.outcome != "ok"]
+    return dataclasses.replace(
+        answer,
+        status=AnswerStatus.ANSWERED if sentences or writing.output is not None else AnswerStatus.NO_ANSWER,
+        text=text,
+        sentences=sentences,
+        citations=verifier.citations,
+        confidence=min(supports, default=0.0),
+        route=spec.tier.value,
+        model=spec.name,
+        warnings=(*answer.warnings, *writing.notices(), *_fallen(failed, to=spec.name)),
+        trace=_spent_on(answer.trace, writing, template=writing.template),
+    )
+
+
+def _extracted(answer: Answer, verified: validate.Verified, drafted: Draft, writing: Writing | None) -> Answer:
+    """The answer as the extractive answerer gave it."""
+    trace = answer.trace
+    warnings = (*answer.warnings, *_dropped(verified.dropped))
+    if writing is not None:
+        trace = _spent_on(trace, writing, template=None)
+        warnings = (*warnings, *_fallen(writing.attempts, to=drafted.model))
+    return dataclasses.replace(
+        answer,
+        status=AnswerStatus.ANSWERED if verified.sentences else AnswerStatus.NO_ANSWER,
+        text=verified.text,
+        sentences=verified.sentences,
+        citations=verified.citations,
+        confidence=drafted.confidence,
+        model=drafted.model,
+        degraded=writing is not None,
+        warnings=warnings,
+        trace=trace,
+    )
+
+
+def _spent_on(trace: Trace, writing: Writing, *, template: str | None) -> Trace:
+    used = [each.written for each in writing.spent]
+    return dataclasses.replace(
+        trace,
+        template=template,
+        attempts=tuple(writing.attempts),
+        prompt_tokens=sum(each.usage.prompt_tokens for each in used),
+        completion_tokens=sum(each.usage.completion_tokens for each in used),
+        cost_usd=sum(each.cost_usd for each in used),
+        output=writing.output,
+        fields=writing.fields,
+    )
+
+
+def _fallen(failed: Sequence[Attempt], *, to: str) -> tuple[Notice, ...]:
+    if not failed:
+        return ()
+    how = ", ".join(f"{each.model}: {each.outcome}" for each in failed)
+    return (Notice(code="fallback", message=f"{to} answered in place of others ({how})"),)
+
+
+def _marked(packed: Context) -> tuple[Notice, ...]:
+    """A warning where passages come from documents that were marked when they were read."""
+    titles = sorted({each.title for each in packed.passages if each.marks})
+    if not titles:
+        return ()
+    kinds = sorted({mark for each in packed.passages for mark in each.marks})
+    said = {"instructions": "orders to a model", "hidden_text": "text that a reader does not see"}
+    what = " and ".join(said.get(kind, kind) for kind in kinds)
+    return (Notice(code="marked_sources", message=f"sources hold {what}: {'; '.join(titles)[:300]}"),)
 
 
 def _dropped(number: int) -> tuple[Notice, ...]:
@@ -187,7 +519,11 @@ class _Timings:
         self._patience.require()
         start = time.perf_counter()
         yield
-        self.by_step[name] = round((time.perf_counter() - start) * 1000, 3)
+        self.add(name, start)
+
+    def add(self, name: str, start: float, *, less: float = 0.0) -> None:
+        spent = (time.perf_counter() - start) * 1000 - less
+        self.by_step[name] = round(self.by_step.get(name, 0.0) + spent, 3)
 
     def of(self, answer: Answer) -> Answer:
         return dataclasses.replace(answer, timings_ms=dict(self.by_step))

@@ -7,8 +7,9 @@ import uuid
 from collections.abc import Sequence
 
 from app.answering.remember import without
+from app.domain import filters
 from app.domain.access import Principal
-from app.domain.answers import Answer, Notice
+from app.domain.answers import MAX_SOURCES, Answer, Notice, Question
 from app.domain.errors import NotFoundError
 from app.domain.repositories import Database, ReadWork
 
@@ -35,11 +36,27 @@ class Answers:
                 raise NotFoundError("no such answer", code="answer_not_found")
             return as_shown(work, principal, [answer])[0]
 
+    def again(self, principal: Principal, answer_id: uuid.UUID) -> tuple[Answer, Question]:
+        """An answer, and its question as it may be asked again: alone, with what was asked for then. Raises as `get`."""
+        answer = self.get(principal, answer_id)
+        request = answer.trace.request
+        condition = request.get("filter")
+        question = Question(
+            text=answer.standalone or answer.question,
+            collections=request.get("collections"),
+            filter=None if condition is None else filters.parse(condition),
+            max_sources=request.get("max_sources", MAX_SOURCES),
+            model=request.get("model"),
+            response_schema=request.get("response_schema"),
+        )
+        return answer, question
+
 
 def as_shown(work: ReadWork, principal: Principal, answers: Sequence[Answer]) -> list[Answer]:
     """The answers without what was deleted or may no longer be read, and a warning where something is left out."""
     cited = {each.document_id for answer in answers for each in answer.citations}
     cited.update(document_id for answer in answers for document_id in answer.leant_on)
+    cited.update(each.document_id for answer in answers for each in answer.trace.evidence)
     there = work.documents.many(sorted(cited))
     readable = {key for key, document in there.items() if principal.may_read(document.readers)}
     return [_shown(answer, readable) for answer in answers]
@@ -48,6 +65,9 @@ def as_shown(work: ReadWork, principal: Principal, answers: Sequence[Answer]) ->
 def _shown(answer: Answer, readable: set[uuid.UUID]) -> Answer:
     hidden = {each.n for each in answer.citations if each.document_id not in readable}
     leant = not readable.issuperset(answer.leant_on)
+    evidence = tuple(each for each in answer.trace.evidence if each.document_id in readable)
+    if len(evidence) < len(answer.trace.evidence):
+        answer = dataclasses.replace(answer, trace=dataclasses.replace(answer.trace, evidence=evidence))
     if not hidden and not leant:
         return answer
     if leant:

@@ -8,14 +8,14 @@ import uuid
 from app.answering.answers import as_shown
 from app.domain.access import Principal
 from app.domain.answers import Answer
-from app.domain.conversations import Conversation, Removal, Turn
+from app.domain.conversations import Conversation, Removal, Summary, Turn
 from app.domain.errors import InvalidInputError, NotFoundError
 from app.domain.ids import new_id
 from app.domain.ports import Clock
 from app.domain.repositories import Database, ReadWork
 
 MAX_TITLE_CHARS = 200
-_RECALLED = 4  # turns that a question may lean on; further back nobody points
+RECALLED = 4  # turns that a question may lean on; further back nobody points
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,34 +75,73 @@ class Conversations:
         return dataclasses.replace(found, title=title)
 
     def remove(self, principal: Principal, conversation_id: uuid.UUID) -> Removal:
-        """Delete it with all its answers; they are gone when this returns. Raises as `get`."""
+        """Delete it with its answers and its summary; they are gone when this returns. Raises as `get`."""
         with self.database.write() as work:
             found = _own(work, principal, conversation_id)
-            answers = work.conversations.remove(found.id)
+            answers, summaries = work.conversations.remove(found.id)
             work.commit()
-        return Removal(conversation_id=found.id, answers=answers, deleted_at=self.clock.now())
+        return Removal(conversation_id=found.id, answers=answers, summaries=summaries, deleted_at=self.clock.now())
 
 
-def recall(database: Database, principal: Principal, conversation_id: uuid.UUID | None) -> list[Turn]:
-    """The turns that a question may lean on, oldest first, as they may be shown now; none outside a conversation.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """What a question may lean on."""
+
+    conversation: uuid.UUID | None = None
+    turns: tuple[Turn, ...] = ()  # the last ones, oldest first
+    summary: Summary | None = None  # of older ones
+
+    @property
+    def documents(self) -> frozenset[uuid.UUID]:
+        """That turns and summary came from."""
+        of_summary = self.summary.documents if self.summary else frozenset[uuid.UUID]()
+        return of_summary.union(*(turn.documents for turn in self.turns))
+
+
+def recall(database: Database, principal: Principal, conversation_id: uuid.UUID | None) -> Recalled:
+    """What a question may lean on, as it may be shown now; nothing outside a conversation.
 
     Raises:
         NotFoundError: no such conversation, or somebody else's.
     """
     if conversation_id is None:
-        return []
+        return Recalled()
     with database.read() as work:
         _own(work, principal, conversation_id)
-        answers = as_shown(work, principal, work.answers.last_of_conversation(conversation_id, limit=_RECALLED))
-    return [
-        Turn(
-            typed=each.question,
-            asked=each.standalone or each.question,
-            answer=each.text,
-            documents=frozenset((*(cited.document_id for cited in each.citations), *each.leant_on)),
-        )
-        for each in answers
-    ]
+        answers = as_shown(work, principal, work.answers.last_of_conversation(conversation_id, limit=RECALLED))
+        summary = work.conversations.summary(conversation_id)
+        if summary is not None:
+            there = work.documents.many(sorted(summary.documents))
+            readable = {key for key, document in there.items() if principal.may_read(document.readers)}
+            if not readable >= summary.documents:
+                summary = None
+    return Recalled(conversation=conversation_id, turns=tuple(map(_turn, answers)), summary=summary)
+
+
+def turns_after(
+    database: Database, principal: Principal, conversation_id: uuid.UUID, *, after: uuid.UUID | None, limit: int
+) -> list[tuple[uuid.UUID, Turn]]:
+    """Turns that no summary has yet, each with its answer's id, oldest first: the last ones of all where none is there.
+
+    Raises:
+        NotFoundError: no such conversation, or somebody else's.
+    """
+    with database.read() as work:
+        _own(work, principal, conversation_id)
+        if after is None:
+            answers = work.answers.last_of_conversation(conversation_id, limit=limit)
+        else:
+            answers = work.answers.of_conversation(conversation_id, after=after, limit=limit)
+        return [(each.id, _turn(each)) for each in as_shown(work, principal, answers)]
+
+
+def _turn(answer: Answer) -> Turn:
+    return Turn(
+        typed=answer.question,
+        asked=answer.standalone or answer.question,
+        answer=answer.text,
+        documents=frozenset((*(cited.document_id for cited in answer.citations), *answer.leant_on)),
+    )
 
 
 def _own(work: ReadWork, principal: Principal, conversation_id: uuid.UUID) -> Conversation:

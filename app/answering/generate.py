@@ -1,10 +1,17 @@
-"""The draft of an answer."""
+"""The draft of an answer: chosen from the evidence, or written by a model."""
 
 from __future__ import annotations
 
+import dataclasses
+import time
+from collections.abc import AsyncGenerator
+
 from app.domain.answers import Context, Draft
-from app.domain.ports import Answerer
+from app.domain.errors import FootnoteError
+from app.domain.models import ChatRequest, Delta, Finished, Usage, estimated
+from app.domain.ports import Answerer, ChatModel
 from app.domain.vectors import Vector
+from app.text.claims import Claimed, Claims
 
 
 def draft(answerer: Answerer, question: str, vector: Vector | None, context: Context) -> Draft:
@@ -12,3 +19,75 @@ def draft(answerer: Answerer, question: str, vector: Vector | None, context: Con
     if vector is None or not context.passages:
         return Draft(sentences=(), confidence=0.0, candidates=(), model=answerer.name)
     return answerer.draft(question, vector, context)
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Written:
+    """What one call of a model gave, as far as it has come."""
+
+    model: ChatModel
+    request: ChatRequest
+    began_at: float = dataclasses.field(default_factory=time.perf_counter)
+    text: str = ""
+    first_token_ms: float | None = None
+    total_ms: float = 0.0
+    outcome: str = "abandoned"  # `ok`, or the code of the error that ended it
+    finished: Finished | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """As the provider counted; estimated where it did not, or where the call was broken off."""
+        if self.finished is not None and self.finished.usage is not None:
+            return self.finished.usage.clamped()
+        if not self.text and self.outcome != "ok":
+            return Usage()  # nothing came: what a refused or failed call costs, nobody says
+        return estimated(self.request.messages, self.text)
+
+    @property
+    def cost_usd(self) -> float:
+        """By the catalogue's price."""
+        return self.model.spec.price.of(self.usage)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """More of the text, and the sentences that ended with it."""
+
+    text: str
+    ended: tuple[Claimed, ...]
+
+
+async def pieces(written: Written, *, deadline_seconds: float) -> AsyncGenerator[Piece, None]:
+    """What the model says as it comes; `written` is filled in, to its end or to where it breaks off.
+
+    Args:
+        written: of this call.
+        deadline_seconds: in which all of it must come.
+
+    Raises:
+        ModelDownError, ModelTimeoutError, ModelBusyError, ModelRefusedError.
+    """
+    cut = Claims()
+    stream = written.model.stream(written.request, deadline_seconds=deadline_seconds)
+    try:
+        async for event in stream:
+            if isinstance(event, Delta):
+                if written.first_token_ms is None:
+                    written.first_token_ms = _milliseconds(written)
+                written.text += event.text
+                yield Piece(text=event.text, ended=tuple(cut.feed(event.text)))
+            else:
+                written.finished = event
+        yield Piece(text="", ended=tuple(cut.end()))
+        written.outcome = "ok"
+    except FootnoteError as error:
+        written.outcome = error.code
+        raise
+    finally:
+        written.total_ms = _milliseconds(written)
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()
+
+
+def _milliseconds(written: Written) -> float:
+    return round((time.perf_counter() - written.began_at) * 1000, 3)

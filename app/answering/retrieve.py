@@ -7,7 +7,9 @@ import dataclasses
 from app.answering.search import Search, SearchHit, SearchRequest
 from app.domain.access import Principal
 from app.domain.answers import Passage, Question
+from app.domain.repositories import Hit
 from app.domain.vectors import Vector
+from app.text import instructions
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,4 +49,11 @@ def _passage(found: SearchHit) -> Passage:
         ordinal=chunk.ordinal,
         score=found.fused.score,
         cosine=found.fused.dense_score or 0.0,
+        marks=_marks(found.hit),
     )
+
+
+def _marks(hit: Hit) -> tuple[str, ...]:
+    """Of the version; and of the title, which may have been changed since."""
+    said = hit.document.title
+    return (*hit.marks, "instructions") if "instructions" not in hit.marks and instructions.found(said) else hit.marks

@@ -1,16 +1,18 @@
-"""A question on its way through threads, for as long as its client is there."""
+"""A question on its way: models are waited for here, what computes runs in threads, for as long as its client is there."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from app.answering.answer import Answered, Event, Sentences, Sources
+from app.answering.events import Answered, Event, Provisional, Reset, Sentences, Sources
 from app.answering.patience import Patience
 from app.api import represent
 from app.api.house import House
@@ -23,64 +25,81 @@ Told = tuple[str, dict[str, Any]]  # an event's name, and what it says
 
 
 class Asking:
-    """One question. Steps run in threads of the pool, one after the other; a client that has left stops them."""
+    """One question. A client that has left stops it, and the call of a model that is under way."""
 
-    def __init__(self, house: House, principal: Callable[[], Principal], question: Question) -> None:
+    def __init__(
+        self,
+        house: House,
+        principal: Callable[[], Principal],
+        question: Question,
+        *,
+        replay_of: uuid.UUID | None = None,
+    ) -> None:
         """Take who asks as a function that is called in the first thread, and may raise."""
         self.patience = Patience(house.settings.answer_deadline_seconds)
         self._house = house
-        self._principal = principal
         self._question = question
-        self._events: Iterator[Event] | None = None
+        self._events = house.services.ask(principal, question, self.patience, house.compute.run, replay_of=replay_of)
 
     async def whole(self) -> dict[str, Any]:
-        """The answer, in one hop to a thread. Raises as `Ask`, and UnauthenticatedError."""
+        """The answer. Raises as `Ask`, and UnauthenticatedError."""
+        return self.represented(await self.last())
 
-        def work() -> Event:
-            *_, last = self._begun()
-            return last
-
-        event = await self._hop(work, admitted=False)
-        assert isinstance(event, Answered)  # noqa: S101 - for the type checker: it is the last event always
-        return self._answered(event)
+    async def last(self) -> Answered:
+        """The last event. Raises as `whole`."""
+        async with contextlib.aclosing(self._events), self._timed():
+            async for event in self._events:
+                if isinstance(event, Answered):
+                    await anext(self._events, None)  # what follows an answer is begun
+                    return event
+        raise AssertionError("an answer's events end with the answer")
 
     async def first(self) -> Event | None:
         """The first event; what is wrong with a question shows here. Raises as `whole`."""
-        return await self._hop(lambda: next(self._begun(), None), admitted=False)
+        return await self._next()
 
-    async def told(self, first: Event | None) -> AsyncIterator[Told]:
+    async def told(self, first: Event | None) -> AsyncGenerator[Told, None]:
         """All events, this one and those that follow, as clients see them. Raises as `whole`."""
         event = first
-        while event is not None:
-            if isinstance(event, Sources):
-                yield "sources", represent.sources(event)
-            elif isinstance(event, Sentences):
-                for number, each in enumerate(event.said):
-                    yield "sentence", represent.said(each)
-                    if number == 0:  # the first is on its way when the consumer comes back for more
-                        spent = time.perf_counter() - event.known_at
-                        self._house.metrics.stage("ask.to_wire", spent, 1)
-            else:
-                yield "answer", self._answered(event)
-                return
-            event = await self._hop(lambda: next(self._begun(), None), admitted=True)
+        async with contextlib.aclosing(self._events):
+            while event is not None:
+                if isinstance(event, Sources):
+                    yield "sources", represent.sources(event)
+                elif isinstance(event, Provisional):
+                    yield "delta", {"text": event.text, "provisional": True}
+                elif isinstance(event, Reset):
+                    yield "reset", {"reason": event.reason}
+                elif isinstance(event, Sentences):
+                    for number, each in enumerate(event.said):
+                        yield "sentence", represent.said(each)
+                        if number == 0:  # the first is on its way when the consumer comes back for more
+                            spent = time.perf_counter() - event.known_at
+                            self._house.metrics.stage("ask.to_wire", spent, 1)
+                else:
+                    yield "answer", self.represented(event)
+                event = await self._next()
 
-    def _begun(self) -> Iterator[Event]:
-        if self._events is None:
-            self._events = self._house.services.ask(self._principal(), self._question, self.patience)
-        return self._events
-
-    def _answered(self, event: Answered) -> dict[str, Any]:
-        for step, spent in event.answer.timings_ms.items():
-            self._house.metrics.stage(f"ask.{step}", spent / 1000, 1)
+    def represented(self, event: Answered) -> dict[str, Any]:
+        """An answer as its client sees it."""
+        self.measured(event)
         return represent.answered(event, explain=self._question.explain)
 
-    async def _hop(self, work: Callable[[], T], *, admitted: bool) -> T:
+    def measured(self, event: Answered) -> None:
+        """Count what the steps took."""
+        for step, spent in event.answer.timings_ms.items():
+            self._house.metrics.stage(f"ask.{step}", spent / 1000, 1)
+
+    async def _next(self) -> Event | None:
+        async with self._timed():
+            return await anext(self._events, None)
+
+    @contextlib.asynccontextmanager
+    async def _timed(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self.patience.left_seconds):
-                return await self._house.compute.run(work, admitted=admitted)
+                yield
         except TimeoutError as error:
-            self.patience.leave()  # the thread ends at its next step
+            self.patience.leave()  # a thread ends at its next step
             seconds = self._house.settings.answer_deadline_seconds
             raise DeadlineExceededError(
                 f"answering took longer than {seconds:g} s: FOOTNOTE_ANSWER_DEADLINE_SECONDS"

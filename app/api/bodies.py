@@ -130,10 +130,8 @@ async def read_json(call: Call) -> Any:
     Raises:
         ContentTypeError, TooLargeError, MalformedBodyError, SlowBodyError.
     """
-    if content_type(call.request) != "application/json":
-        raise ContentTypeError("this takes Content-Type: application/json")
-    limit = call.house.settings.max_json_bytes
-    return parse(await read(call.request, limit=limit, setting="FOOTNOTE_MAX_JSON_BYTES"))
+    _require_json(call.request)
+    return parse(await _read(call))
 
 
 def of(model: type[M]) -> Callable[..., Any]:
@@ -143,3 +141,27 @@ def of(model: type[M]) -> Callable[..., Any]:
         return fit(model, await read_json(call))
 
     return body
+
+
+def of_maybe(model: type[M]) -> Callable[..., Any]:
+    """A dependency that gives the request's JSON as a model, no body at all as an empty object."""
+
+    async def body(call: Caller) -> M:
+        if declared_bytes(call.request):
+            _require_json(call.request)
+        written = await _read(call)
+        if written:
+            _require_json(call.request)
+        return fit(model, parse(written) if written else {})
+
+    return body
+
+
+def _require_json(request: Request) -> None:
+    if content_type(request) != "application/json":
+        raise ContentTypeError("this takes Content-Type: application/json")
+
+
+async def _read(call: Call) -> bytes:
+    limit = call.house.settings.max_json_bytes
+    return await read(call.request, limit=limit, setting="FOOTNOTE_MAX_JSON_BYTES")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import structlog
@@ -53,13 +54,14 @@ class EventStream(Response):
 
     async def _sent(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async for name, value in guarded(self._events, request_id=self._request_id):
-            body = _block(name, value)
-            try:
-                async with asyncio.timeout(_SEND_SECONDS):
-                    await send({"type": "http.response.body", "body": body, "more_body": True})
-            except TimeoutError as error:
-                raise ClientDisconnect from error
+        async with contextlib.aclosing(guarded(self._events, request_id=self._request_id)) as events:
+            async for name, value in events:
+                body = _block(name, value)
+                try:
+                    async with asyncio.timeout(_SEND_SECONDS):
+                        await send({"type": "http.response.body", "body": body, "more_body": True})
+                except TimeoutError as error:
+                    raise ClientDisconnect from error
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -69,8 +71,8 @@ def _block(name: str, value: dict[str, Any]) -> bytes:
     return f"event: {name}\ndata: {replies.dumps(value)}\n\n".encode("utf-8", "replace")
 
 
-async def guarded(events: AsyncIterator[Told], *, request_id: str | None) -> AsyncIterator[Told]:
-    """The events, and an error of the product as the last of them."""
+async def guarded(events: AsyncIterator[Told], *, request_id: str | None) -> AsyncGenerator[Told, None]:
+    """The events, and an error of the product as the last of them. Closing it closes them, and a model's call with them."""
     try:
         async for event in events:
             yield event
@@ -80,3 +82,6 @@ async def guarded(events: AsyncIterator[Told], *, request_id: str | None) -> Asy
         log.exception("request failed")
         detail = "something went wrong here; the log has it under this request id"
         yield "error", problems.body_of(500, "internal_error", detail, request_id=request_id)
+    finally:
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from app.domain.drift import DriftKind, DriftReport
 from app.domain.jobs import JobKind, JobState
+from app.domain.models import ModelCall
 
 _REQUEST_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.09, 0.2, 0.4, 1.0, 2.5, 10.0, 60.0)
 _STAGE_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 120.0)
@@ -37,6 +38,16 @@ class Metrics:
         self._ended = Counter(
             "footnote_items_ended", "Items that came to a state", ("kind", "state", "code"), registry=self.registry
         )
+        self._calls = Counter("footnote_model_calls", "Calls of models", ("model", "outcome"), registry=self.registry)
+        self._tokens = Counter(
+            "footnote_model_tokens",
+            "Tokens of these calls; those that the provider had read before count as prompt too",
+            ("model", "outcome", "kind"),
+            registry=self.registry,
+        )
+        self._cost = Counter(
+            "footnote_model_cost_usd", "What these calls cost, US dollars", ("model", "outcome"), registry=self.registry
+        )
         self._items = Gauge("footnote_items", "Items by kind and state", ("kind", "state"), registry=self.registry)
         self._threads = Gauge("footnote_request_threads", "Request work by state", ("state",), registry=self.registry)
         self._tasks = Gauge("footnote_event_loop_tasks", "Tasks of the event loop", registry=self.registry)
@@ -59,6 +70,18 @@ class Metrics:
     def item(self, kind: JobKind, state: JobState, code: str | None) -> None:
         """See Observer."""
         self._ended.labels(kind.value, state.value, code or "").inc()
+
+    def model_call(self, call: ModelCall) -> None:
+        """See Observer; never by key: whose calls they were is in the books alone."""
+        self._calls.labels(call.model, call.outcome).inc()
+        used = call.usage
+        for kind, count in (
+            ("prompt", used.prompt_tokens),
+            ("completion", used.completion_tokens),
+            ("cached", used.cached_tokens),
+        ):
+            self._tokens.labels(call.model, call.outcome, kind).inc(max(0, count))  # a provider may say anything
+        self._cost.labels(call.model, call.outcome).inc(max(0.0, call.cost_usd))
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered; `route` is the template, never the path."""

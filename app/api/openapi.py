@@ -66,9 +66,9 @@ FORM: dict[str, Any] = {
 }
 
 
-def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    """What a route that takes this model as JSON declares."""
-    return _body({"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}})
+def json_body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+    """What a route that takes this model as JSON declares; `required` says whether there must be a body."""
+    return _body({"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}, required=required)
 
 
 def upload_body(model: type[BaseModel], *, collection: bool) -> dict[str, Any]:
@@ -94,8 +94,8 @@ def file_body(media_type: str, description: str) -> dict[str, Any]:
     return _body({media_type: {"schema": {"type": "string", "format": "binary", "description": description}}})
 
 
-def _body(content: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": content}}
+def _body(content: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
+    return {"requestBody": {"required": required, "content": content}}
 
 
 def install(app: FastAPI) -> None:

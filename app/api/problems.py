@@ -96,6 +96,7 @@ STATUS: dict[type[FootnoteError], int] = {
     ContentTypeError: 415,
     BadHostError: 421,
     errors.InvalidInputError: 422,
+    errors.BadCatalogueError: 422,
     errors.DocumentError: 422,
     errors.QueueFullError: 429,
     errors.RateLimitedError: 429,

@@ -8,8 +8,9 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from app.answering.answer import Answered, Said, Sources
 from app.answering.compare import Comparison
+from app.answering.events import Answered, Said, Sources
+from app.answering.guard import Checked
 from app.answering.search import Explanation, SearchHit, SearchResult
 from app.documents.add import Accepted
 from app.documents.archive.importing import Imported
@@ -18,11 +19,14 @@ from app.documents.catalogue import Slice
 from app.documents.doctor import Event, Looked
 from app.documents.reindex import Estimate, IndexState
 from app.domain.access import Key, Workspace
-from app.domain.answers import Answer, AnswerSentence, AnswerStatus, Candidate, Citation
+from app.domain.answers import Answer, AnswerSentence, AnswerStatus, Candidate, Citation, Notice
 from app.domain.conversations import Conversation, Removal
 from app.domain.documents import Chunk, Collection, Deletion, Document, Version, VersionState
 from app.domain.drift import Finding
 from app.domain.jobs import Failure, Item, Job, JobKind, Waiting, Warning_
+from app.domain.models import Message, UsageBy, UsageLine
+from app.domain.policies import DEFAULTS, InForce, Policy, PolicyVersion, TemplateVersion
+from app.gateway.books import UsageReport
 
 Json = dict[str, Any]
 
@@ -150,6 +154,7 @@ def version(each: Version) -> Json:
         "size_bytes": each.size_bytes,
         "pages": each.pages,
         "chunks": each.chunks,
+        "marks": list(each.marks),
         "state": each.state.value,
         "created_at": moment(each.created_at),
     }
@@ -342,6 +347,7 @@ def answered(event: Answered, *, explain: bool) -> Json:
 
 def answer(each: Answer) -> Json:
     """An answer as it is read back."""
+    structured = each.trace.request.get("response_schema") is not None
     return {
         "id": str(each.id),
         "status": each.status.value,
@@ -355,10 +361,44 @@ def answer(each: Answer) -> Json:
         "route": each.route,
         "degraded": each.degraded,
         "conversation_id": None if each.conversation_id is None else str(each.conversation_id),
-        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0},
+        "route_reason": each.trace.reason,
+        "template": each.trace.template,
+        "policy": each.trace.policy,
+        "evidence": [
+            {
+                "document_id": str(passage.document_id),
+                "version_id": str(passage.version_id),
+                "chunk_id": str(passage.chunk_id),
+                "score": passage.score,
+            }
+            for passage in each.trace.evidence
+        ],
+        "attempts": [dataclasses.asdict(attempt) for attempt in each.trace.attempts],
+        "replay_of": _id(each.trace.replay_of),
+        "usage": {
+            "prompt_tokens": each.trace.prompt_tokens,
+            "completion_tokens": each.trace.completion_tokens,
+            "cost_usd": each.trace.cost_usd,
+        },
         "timings_ms": dict(each.timings_ms),
-        "warnings": [{"code": notice.code, "message": notice.message} for notice in each.warnings],
+        "warnings": [_notice(notice) for notice in each.warnings],
         "created_at": moment(each.created_at),
+        **(_structured(each) if structured else {}),
+    }
+
+
+def _structured(each: Answer) -> Json:
+    return {"output": each.trace.output, "fields": [dataclasses.asdict(field) for field in each.trace.fields]}
+
+
+def replayed(original: Answer, event: Answered) -> Json:
+    """An answer and what it is now, side by side."""
+    return {
+        "original": answer(original),
+        "replay": answered(event, explain=False),
+        "same_text": original.text == event.answer.text,
+        "same_evidence": [each.chunk_id for each in original.trace.evidence]
+        == [each.chunk_id for each in event.answer.trace.evidence],
     }
 
 
@@ -377,8 +417,87 @@ def removal(each: Removal) -> Json:
     return {
         "conversation_id": str(each.conversation_id),
         "answers": each.answers,
+        "summaries": each.summaries,
         "deleted_at": moment(each.deleted_at),
     }
+
+
+def usage(report: UsageReport) -> Json:
+    """What was used; each line with the things that it is told by."""
+    return {
+        "from": report.since.isoformat(),
+        "to": report.until.isoformat(),
+        "total": _used(report.total),
+        "data": [_told_by(each, report.by) | _used(each) for each in report.lines],
+    }
+
+
+def _told_by(line: UsageLine, by: frozenset[UsageBy]) -> Json:
+    shown: Json = {
+        UsageBy.DAY: line.day,
+        UsageBy.MODEL: line.model,
+        UsageBy.KEY: _id(line.key_id),
+        UsageBy.WORKSPACE: _id(line.workspace_id),
+    }
+    names = {UsageBy.KEY: "key_id", UsageBy.WORKSPACE: "workspace_id"}
+    return {names.get(each, each.value): shown[each] for each in UsageBy if each in by}
+
+
+def _used(line: UsageLine) -> Json:
+    return {
+        "calls": line.calls,
+        "failures": line.failures,
+        "prompt_tokens": line.usage.prompt_tokens,
+        "completion_tokens": line.usage.completion_tokens,
+        "cached_tokens": line.usage.cached_tokens,
+        "cost_usd": round(line.cost_usd, 8),  # sums of floats end in noise
+    }
+
+
+def policy_version(each: PolicyVersion | None, warnings: Sequence[str]) -> Json:
+    """A version of a policy; None: none was set."""
+    return {
+        "number": 0 if each is None else each.number,
+        "policy": _policy(DEFAULTS if each is None else each.policy),
+        "note": "" if each is None else each.note,
+        "created_at": None if each is None else moment(each.created_at),
+        "key_id": None if each is None else _id(each.key_id),
+        "warnings": list(warnings),
+    }
+
+
+def template(each: TemplateVersion) -> Json:
+    """A version of a template."""
+    return {
+        "name": each.name,
+        "number": each.number,
+        "system": each.system,
+        "user": each.user,
+        "note": each.note,
+        "created_at": moment(each.created_at),
+        "key_id": _id(each.key_id),
+    }
+
+
+def preview(held: InForce, checked: Checked, messages: Sequence[Message], warnings: Sequence[str]) -> Json:
+    """What would hold for a question, and what a model would be asked."""
+    return {
+        "policy": _policy(held.policy),
+        "label": held.label,
+        "template": held.template.label,
+        "refusal": None if checked.refusal is None else _notice(checked.refusal),
+        "notices": [_notice(each) for each in checked.notices],
+        "messages": [{"role": each.role, "text": each.text} for each in messages],
+        "warnings": list(warnings),
+    }
+
+
+def _policy(each: Policy) -> Json:
+    return dataclasses.asdict(each)  # its states are strings
+
+
+def _notice(each: Notice) -> Json:
+    return {"code": each.code, "message": each.message}
 
 
 def _sentence(each: AnswerSentence) -> Json:

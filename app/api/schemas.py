@@ -29,6 +29,7 @@ JobStateName = Literal["queued", "running", "completed", "completed_with_warning
 PriorityName = Literal["person", "bulk"]
 RoleName = Literal["admin", "editor", "reader"]
 MAX_ID_CHARS = 512
+MAX_NUMBER = 999_999_999
 
 
 class Request(BaseModel):
@@ -116,13 +117,34 @@ class AskBody(Request):
     conversation_id: Annotated[uuid.UUID, Field(strict=False)] | None = Field(
         None, description="of POST /v1/conversations; the question may lean on its turns"
     )
+    model: str | None = Field(
+        None,
+        max_length=200,
+        description="of GET /v1/models, or `extractive`; chosen by policy and question where left out",
+    )
+    response_schema: dict[str, Any] | None = Field(
+        None, description="a JSON Schema (2020-12) that `output` is to meet; needs a model"
+    )
+    max_cost_usd: float | None = Field(None, ge=0, allow_inf_nan=False, description="most that this question may cost")
     stream: bool = Field(default=False, description="as server-sent events: sources, sentence, answer, or error")
+    deltas: bool = Field(
+        default=False, description="with `stream`: the model's raw text too, provisional, as events `delta` and `reset`"
+    )
 
 
 class AskMessage(AskBody):
     """A question over a web socket."""
 
     key: str | None = Field(None, description="an API key, in the first message, where no header carries it")
+
+
+class ReplayBody(Request):
+    """An answer once more."""
+
+    model: str | None = Field(
+        None, max_length=200, description="of GET /v1/models, or `extractive`; the same where left out"
+    )
+    max_cost_usd: float | None = Field(None, ge=0, allow_inf_nan=False, description="most that it may cost")
 
 
 class KeyBody(Request):
@@ -146,6 +168,85 @@ class ConversationChange(Request):
     """A conversation's new title."""
 
     title: str
+
+
+IfNumber = Annotated[
+    int | None,
+    Field(ge=0, le=MAX_NUMBER, description="set it only while this version is in force; 0: while there is none"),
+]
+_MODELS = "names that may be asked; null: all; none: extractive answers alone"
+_SUPPORT = "least support of a sentence; null: the checker's own"
+
+
+class PolicyFields(Request):
+    """The rules of answers. What is left out has its default: a policy is set as a whole."""
+
+    role: str = Field("", description="who the model is to be", examples=["You are the clerk of a harbour."])
+    tone: str = Field("", examples=["plain"])
+    language: str | None = Field(None, description="of answers, BCP 47; the question's where null", examples=["de"])
+    models: list[str] | None = Field(None, description=_MODELS)
+    default_model: str | None = Field(None, description="where a caller names none; `extractive` is one too")
+    template: str = Field("default", description="its name")
+    citations_required: bool = True
+    minimum_support: float | None = Field(None, ge=0, le=1, allow_inf_nan=False, description=_SUPPORT)
+    unsupported: Literal["remove", "flag", "retry"] = "remove"
+    refused_topics: list[str] = Field([], description="words or phrases", examples=[["salaries"]])
+    max_answer_chars: int | None = Field(None, ge=1, le=1_000_000)
+    personal_data: Literal["allow", "mask", "refuse"] = "allow"
+    output_format: Literal["text", "list"] = "text"
+    max_cost_usd: float | None = Field(None, ge=0, allow_inf_nan=False, description="of one request")
+    daily_cost_usd: float | None = Field(None, ge=0, allow_inf_nan=False, description="of the workspace")
+
+
+class PolicyBody(PolicyFields):
+    """A policy, and why it is set."""
+
+    note: str = ""
+    if_number: IfNumber = None
+
+
+class TemplateFields(Request):
+    """A prompt template: Jinja2 with variables, `if`, comparisons and a few filters."""
+
+    system: str = Field(description="holds `{{ rules }}`", examples=["{{ role }}\n{{ rules }}"])
+    user: str = Field(
+        description="holds `{{ sources }}` and `{{ question }}`",
+        examples=["{{ sources }}\n{{ conversation }}\n{{ corrections }}\n{{ question }}"],
+    )
+
+
+class TemplateBody(TemplateFields):
+    """A template, and why it is set."""
+
+    note: str = ""
+    if_number: IfNumber = None
+
+
+class RollbackBody(Request):
+    """The version to go back to."""
+
+    number: int = Field(ge=0, le=MAX_NUMBER, description="0: a template that comes with the product")
+    if_number: IfNumber = None
+
+
+class PreviewSource(Request):
+    """A passage to try a prompt with."""
+
+    title: str = "A title"
+    text: str
+    page: int | None = None
+    marks: list[str] = Field([], description="as ingestion sets them: `instructions`, `hidden_text`")
+
+
+class PreviewBody(Request):
+    """What is to be tried; what is left out is as it is now."""
+
+    policy: PolicyFields | None = Field(None, description="of the workspace, or of `collection`")
+    collection: str | None = None
+    template: TemplateFields | None = None
+    question: str = "What do the sources say?"
+    collections: list[str] | None = Field(None, description="that are asked; all of the workspace where left out")
+    sources: list[PreviewSource] | None = Field(None, max_length=50)
 
 
 class WorkspaceBody(Request):
@@ -295,6 +396,9 @@ class VersionView(Reply):
     size_bytes: int
     pages: int | None
     chunks: int | None
+    marks: list[str] = Field(
+        description="`instructions`: it gives orders to a model; `hidden_text`: it holds what its readers do not see"
+    )
     state: Literal["pending", "live", "superseded", "failed", "deleted"]
     created_at: dt.datetime
 
@@ -569,12 +673,67 @@ class CandidateView(Reply):
     score: float
 
 
+class EvidenceView(Reply):
+    """A passage that who answered was given."""
+
+    document_id: str
+    version_id: str
+    chunk_id: str
+    score: float
+
+
+class AttemptView(Reply):
+    """A model that was asked, and how it went: `ok`, or the error's code."""
+
+    model: str
+    outcome: str
+    first_token_ms: float | None
+    total_ms: float
+
+
+class FieldView(Reply):
+    """Where a field of `output` comes from."""
+
+    path: str = Field(description="JSON Pointer into `output`")
+    citations: list[int]
+    support: float
+
+
 class UsageView(Reply):
-    """What a model used; nothing, where none was asked."""
+    """What models used; nothing, where none was asked."""
 
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float
+
+
+class UsageSums(Reply):
+    """What calls of models used."""
+
+    calls: int
+    failures: int = Field(description="calls that gave no text")
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = Field(description="of the prompts', those that the provider had read before")
+    cost_usd: float
+
+
+class UsageLineView(UsageSums):
+    """The same, under one combination of the things that it was asked by."""
+
+    day: str | None = None
+    model: str | None = None
+    key_id: str | None = Field(None, description="null for calls without a key")
+    workspace_id: str | None = None
+
+
+class UsageReportView(Reply):
+    """What was used from the first to the last day."""
+
+    from_: str = Field(alias="from")
+    to: str
+    total: UsageSums
+    data: list[UsageLineView]
 
 
 class NoticeView(Reply):
@@ -595,16 +754,35 @@ class AnswerView(Reply):
     sentences: list[SentenceView]
     citations: list[CitationView]
     nearest: list[HitView] | None = Field(None, description="passages that come nearest, with no_answer")
-    confidence: float = Field(description="probability that the answer is right")
+    output: Any = Field(None, description="with response_schema: what meets it")
+    fields: list[FieldView] | None = Field(None, description="with response_schema: those fields that the sources hold")
+    confidence: float = Field(
+        description="probability that the answer is right; of a model's answer, the support of its weakest sentence"
+    )
     model: str
-    route: str
-    degraded: bool
+    route: str = Field(description="`extractive`, or the tier of the model that answered")
+    route_reason: str
+    template: str | None = Field(description="name@number of the prompt's template; null where no model answered")
+    policy: str | None = Field(description="the policies in force; null where none is set")
+    evidence: list[EvidenceView]
+    attempts: list[AttemptView]
+    replay_of: str | None
+    degraded: bool = Field(description="whether no model that was asked could answer, and the extractive answerer did")
     conversation_id: str | None
     candidates: list[CandidateView] | None = Field(None, description="with explain, best first")
     usage: UsageView
     timings_ms: dict[str, float]
     warnings: list[NoticeView]
     created_at: dt.datetime
+
+
+class ReplayView(Reply):
+    """An answer and what it is now, side by side."""
+
+    original: AnswerView
+    replay: AnswerView
+    same_text: bool
+    same_evidence: bool
 
 
 class ConversationView(Reply):
@@ -621,6 +799,7 @@ class ConversationRemoval(Reply):
 
     conversation_id: str
     answers: int = Field(description="that were deleted with it")
+    summaries: int = Field(description="of its turns, for models, that were deleted with it")
     deleted_at: dt.datetime
 
 
@@ -650,6 +829,68 @@ class WorkspaceView(Reply):
     id: str
     name: str
     created_at: dt.datetime
+
+
+class PolicyView(Reply):
+    """The rules of answers."""
+
+    role: str
+    tone: str
+    language: str | None
+    models: list[str] | None
+    default_model: str | None
+    template: str
+    citations_required: bool
+    minimum_support: float | None
+    unsupported: Literal["remove", "flag", "retry"]
+    refused_topics: list[str]
+    max_answer_chars: int | None
+    personal_data: Literal["allow", "mask", "refuse"]
+    output_format: Literal["text", "list"]
+    max_cost_usd: float | None
+    daily_cost_usd: float | None
+
+
+class PolicyVersionView(Reply):
+    """A policy as it was set at one time."""
+
+    number: int = Field(description="0: none was set; these are the defaults")
+    policy: PolicyView
+    note: str
+    created_at: dt.datetime | None
+    key_id: str | None
+    warnings: list[str] = Field(description="what to know before it is used, as models that the catalogue has not")
+
+
+class TemplateVersionView(Reply):
+    """A template as it was set at one time."""
+
+    name: str
+    number: int = Field(description="0: it comes with the product")
+    system: str
+    user: str
+    note: str
+    created_at: dt.datetime
+    key_id: str | None
+
+
+class MessageView(Reply):
+    """A message to a model."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+class PreviewView(Reply):
+    """What a model would be asked; none was."""
+
+    policy: PolicyView
+    label: str | None = Field(description="the versions that hold, as `workspace@3, handbook@draft`")
+    template: str
+    refusal: NoticeView | None = Field(description="why the question would not be asked")
+    notices: list[NoticeView]
+    messages: list[MessageView]
+    warnings: list[str]
 
 
 class Listing(Reply):
@@ -713,10 +954,105 @@ class AnswerList(Listing):
     data: list[AnswerView]
 
 
+class PolicyVersionList(Listing):
+    """Versions of a policy, newest first."""
+
+    data: list[PolicyVersionView]
+
+
+class TemplateVersionList(Listing):
+    """Versions of a template, newest first; or the templates in force."""
+
+    data: list[TemplateVersionView]
+
+
 class WorkspaceList(Listing):
     """Workspaces."""
 
     data: list[WorkspaceView]
+
+
+class PriceView(Reply):
+    """US dollars for a million tokens."""
+
+    input: float
+    output: float
+    cached_input: float | None = Field(description="null: as input")
+
+
+class EndpointView(Reply):
+    """How an endpoint of a model is doing."""
+
+    url: str | None = Field(description="for who runs the service")
+    breaker: Literal["closed", "open", "half_open"]
+    in_flight: int
+    calls: int
+    failures: int
+    last_error: str | None = Field(description="for who runs the service")
+
+
+class ModelView(Reply):
+    """A model that writes answers, and how it is doing."""
+
+    name: str
+    provider: str
+    model: str | None = Field(description="the provider's id of it")
+    tier: Literal["small", "standard", "strong"]
+    domains: list[str]
+    context_tokens: int | None
+    output_tokens: int | None
+    price: PriceView
+    structured: bool = Field(description="whether it can be held to a JSON schema")
+    local: bool = Field(description="whether it computes in this process")
+    available: bool
+    why_not: str | None
+    in_flight: int
+    waiting: int
+    endpoints: list[EndpointView]
+
+
+class ModelList(Listing):
+    """Every model of the file of models, and the built-in one; what embeds and what reranks, by name."""
+
+    data: list[ModelView]
+    embedder: str
+    reranker: str | None
+
+
+class ReloadedView(Reply):
+    """Names of models: what reading the file anew has changed."""
+
+    added: list[str]
+    removed: list[str]
+    changed: list[str]
+    unchanged: list[str]
+
+
+class CheckUsage(Reply):
+    """What a check took."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+
+
+class CheckError(Reply):
+    """Why a model did not answer."""
+
+    code: str
+    message: str
+
+
+class ModelCheckView(Reply):
+    """How a model did with a small question."""
+
+    name: str
+    ok: bool
+    first_token_ms: float | None
+    total_ms: float
+    text: str = Field(description="what it said")
+    usage: CheckUsage | None = Field(description="null where the provider did not say")
+    error: CheckError | None
 
 
 class Health(Reply):
@@ -740,8 +1076,13 @@ REQUESTS: tuple[type[Request], ...] = (
     SearchBody,
     AskBody,
     AskMessage,
+    ReplayBody,
     KeyBody,
     ConversationBody,
     ConversationChange,
+    PolicyBody,
+    TemplateBody,
+    RollbackBody,
+    PreviewBody,
     WorkspaceBody,
 )

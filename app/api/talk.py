@@ -98,8 +98,9 @@ class Talk:
                 await self._socket.close(status.WS_1008_POLICY_VIOLATION, "no key that works")
                 return False
             return True
-        async for event in guarded(asking.told(first), request_id=self._request_id):
-            await self._tell(event)
+        async with contextlib.aclosing(guarded(asking.told(first), request_id=self._request_id)) as events:
+            async for event in events:
+                await self._tell(event)
         return True
 
     def _taken(self, message: Message) -> Asking:
@@ -158,6 +159,10 @@ def question(body: schemas.AskBody) -> Question:
         max_sources=body.max_sources,
         explain=body.explain,
         conversation_id=body.conversation_id,
+        model=body.model,
+        deltas=body.deltas,
+        response_schema=body.response_schema,
+        max_cost_usd=body.max_cost_usd,
     )
 
 

@@ -12,17 +12,18 @@ from collections.abc import Sequence
 
 import structlog
 
-from app.answering.answer import Ask
+from app.answering import prompt
 from app.answering.answers import Answers
 from app.answering.compare import Compare
 from app.answering.conversations import Conversations
 from app.answering.search import Search
-from app.bootstrap import embedded, founding
+from app.bootstrap import asking, embedded, founding
 from app.bootstrap import rounds as rounds_
 from app.bootstrap.embedded import restore
 from app.bootstrap.founding import DEFAULT_COLLECTION
+from app.bootstrap.models import CataloguedModels, catalogue_of
 from app.bootstrap.parts import Parts
-from app.bootstrap.services import ADMIN_KEY_FILE, Services
+from app.bootstrap.services import ADMIN_KEY_FILE, ClosableReranker, Services
 from app.db.unit_of_work import SqlDatabase
 from app.documents.add import AddDocuments
 from app.documents.archive.importing import ImportCollection
@@ -45,11 +46,14 @@ from app.domain.jobs import Item, JobKind
 from app.domain.ports import Clock
 from app.domain.retry import RetryPolicy
 from app.domain.vectors import Space
+from app.gateway.books import Books
 from app.gateway.keys import Keys
+from app.gateway.policies import Policies
 from app.gateway.rates import Rates
+from app.gateway.templates import Templates
 from app.gateway.workspaces import Workspaces
+from app.inference import catalogue as rerankers
 from app.inference.embedder import BatchingEmbedder
-from app.inference.extractive.answerer import ExtractiveAnswerer
 from app.settings import Settings
 from app.stores.bm25_sparse import Bm25SparseEncoder
 from ingestion.chunk.chunker import Chunker
@@ -84,6 +88,7 @@ def build(
     clock: Clock | None = None,
     founds: bool = False,
     key_again: bool = False,
+    answers: bool = True,
 ) -> Services:
     """Open everything. Nothing runs before `Services.start`.
 
@@ -93,6 +98,7 @@ def build(
         clock: the time.
         founds: make the default workspace and its admin key where it is missing; the embedded mode always does.
         key_again: make an admin key where the workspace is there and the folder has none; the embedded mode always does.
+        answers: whether questions are answered here; a process that only ingests loads no reranker.
 
     Raises:
         FolderInUseError, FolderNewerError, ConfigurationError: the message says what to do.
@@ -103,7 +109,8 @@ def build(
     with contextlib.ExitStack() as undo:
         parts = _opened(settings, clock, undo)
         founds, key_again = founds or parts.alone, key_again or parts.alone
-        services = _joined(settings, parts, observer, clock, undo, founds=founds, key_again=key_again)
+        reranker, models = _models(settings, undo, answers=answers)
+        services = _joined(settings, parts, reranker, models, observer, clock, undo, founds=founds, key_again=key_again)
         undo.pop_all()
     return services
 
@@ -136,7 +143,7 @@ def migrate(settings: Settings, *, check: bool, key_again: bool = False) -> dict
     made = None
     if not check:
         there = (settings.data_dir / ADMIN_KEY_FILE).exists()
-        services = build(settings, founds=True, key_again=key_again)
+        services = build(settings, founds=True, key_again=key_again, answers=False)
         new = services.first_start or (services.admin_key_path.exists() and not there)
         made = str(services.admin_key_path) if new else None
         services.stop()
@@ -155,9 +162,24 @@ def _opened(settings: Settings, clock: Clock, undo: contextlib.ExitStack) -> Par
     return production.open_parts(settings, undo)
 
 
+def _models(
+    settings: Settings, undo: contextlib.ExitStack, *, answers: bool
+) -> tuple[ClosableReranker | None, CataloguedModels]:
+    """What the file of models declares, but for embedders; `undo` closes it again."""
+    catalogue = catalogue_of(settings)
+    if settings.reranker is None or not answers:
+        return None, CataloguedModels(settings, catalogue)
+    declared = () if catalogue is None else catalogue.rerankers
+    reranker = rerankers.reranker(settings.reranker, declared=declared, allow_download=settings.allow_downloads)
+    undo.callback(reranker.close)
+    return reranker, CataloguedModels(settings, catalogue)
+
+
 def _joined(
     settings: Settings,
     parts: Parts,
+    reranker: ClosableReranker | None,
+    models: CataloguedModels,
     observer: Observer,
     clock: Clock,
     undo: contextlib.ExitStack,
@@ -209,6 +231,12 @@ def _joined(
     rounds = rounds_.rounds(settings, runner, purge, doctor, database, clock, started_at if parts.alone else None)
     queue = parts.queue_of(runner, lanes, rounds)
     room = QueueRoom(database=database, clock=clock, limit=settings.max_queued_items)
+    policies = Policies(
+        database=database,
+        clock=clock,
+        default_template=prompt.DEFAULT,
+        known_models=lambda: [each.spec.name for each in models.all()],
+    )
     search = Search(
         database=database,
         embedder=embedder,
@@ -277,18 +305,14 @@ def _joined(
         ),
         doctor=doctor,
         compare=Compare(database=database, search=search),
-        ask=Ask(
-            database=database,
-            search=search,
-            tokenizer=embedder.tokenizer,
-            reranker=None,
-            extractive=ExtractiveAnswerer(embedder),
-            clock=clock,
-            max_query_chars=settings.max_query_chars,
-            context_tokens=settings.context_tokens,
-        ),
+        ask=asking.ask_of(settings, parts, search, policies, models, reranker, clock, observer),
         answers=Answers(database=database),
         conversations=Conversations(database=database, clock=clock),
+        books=Books(database=database),
+        policies=policies,
+        templates=Templates(database=database, clock=clock, default=prompt.DEFAULT, check=prompt.check),
+        models=models,
+        reranker=reranker,
         first_start=founds and founding.first_start(settings, database, collections, clock, key_again=key_again),
         started_at=started_at,
     )

@@ -9,6 +9,7 @@ import pathlib
 
 import structlog
 
+from app.bootstrap.models import catalogue_of
 from app.bootstrap.parts import Parts, QueueOf
 from app.db.engine import check_sqlite
 from app.db.unit_of_work import SqlDatabase
@@ -79,12 +80,14 @@ def open_parts(settings: Settings, clock: Clock, undo: contextlib.ExitStack) -> 
 
 def embedder_of(settings: Settings, name: str | None = None) -> BatchingEmbedder:
     """The embedder that the settings name, or another by name."""
+    catalogue = catalogue_of(settings)
     return models.create(
         name=name or settings.embedder,
         cache_folder=settings.data_dir / "cache",
         numeric_path=settings.embedder_precision,
         threads=settings.embedder_threads,
         allow_download=settings.allow_downloads,
+        declared=() if catalogue is None else catalogue.embedders,
     )
 
 

@@ -21,6 +21,7 @@ _HOUSEKEEPING_SECONDS = 600.0
 _PRUNE_JOBS = 1000
 _PRUNE_CONVERSATIONS = 1000
 _PRUNE_ANSWERS = 5000
+_PRUNE_CALLS = 20_000
 _LONGEST_UPLOAD = dt.timedelta(hours=1)  # from the file's id to its rows, in another process
 _log = structlog.get_logger("footnote")
 
@@ -64,6 +65,8 @@ def rounds(
             work.answers.prune(created_before=now - kept, limit=_PRUNE_ANSWERS)
             for each in work.conversations.unused(updated_before=now - kept, limit=_PRUNE_CONVERSATIONS):
                 work.conversations.remove(each)
+            booked = now - dt.timedelta(days=settings.usage_retention_days)
+            work.model_calls.prune(before_day=booked.date().isoformat(), limit=_PRUNE_CALLS)
             work.commit()
         purge.sweep_indexes()
         purge.sweep_orphans(made_before=alone_since or now - _LONGEST_UPLOAD)

@@ -7,6 +7,7 @@ import datetime as dt
 import functools
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import structlog
 
@@ -15,6 +16,7 @@ from app.answering.answers import Answers
 from app.answering.compare import Compare
 from app.answering.conversations import Conversations
 from app.answering.search import Search
+from app.bootstrap.models import CataloguedModels
 from app.bootstrap.parts import Parts
 from app.bootstrap.readiness import Check, Readiness
 from app.db.unit_of_work import SqlDatabase
@@ -30,10 +32,13 @@ from app.documents.purge import Purge
 from app.documents.reindex import Reindex
 from app.documents.remove import RemoveDocuments
 from app.domain.events import Observer
-from app.domain.ports import Clock, Embedder, FileStore, JobQueue, SparseEncoder, VectorStore
+from app.domain.ports import Clock, Embedder, FileStore, JobQueue, Reranker, SparseEncoder, VectorStore
 from app.domain.vectors import Space
+from app.gateway.books import Books
 from app.gateway.keys import Keys
+from app.gateway.policies import Policies
 from app.gateway.rates import Rates
+from app.gateway.templates import Templates
 from app.gateway.workspaces import Workspaces
 from app.queues.in_process import Lane, Round
 from app.settings import Settings
@@ -43,6 +48,14 @@ from ingestion.run_job import JobRunner
 ADMIN_KEY_FILE = "admin.key"
 _READY_SECONDS = 5.0  # that a look at all parts may take
 _log = structlog.get_logger("footnote")
+
+
+class ClosableReranker(Reranker, Protocol):
+    """A reranker that holds something."""
+
+    def close(self) -> None:
+        """Give it back."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)  # no slots: a cached property
@@ -78,6 +91,11 @@ class Services:
     ask: Ask
     answers: Answers
     conversations: Conversations
+    books: Books
+    policies: Policies
+    templates: Templates
+    models: CataloguedModels
+    reranker: ClosableReranker | None
     first_start: bool
     started_at: dt.datetime
 
@@ -123,6 +141,8 @@ class Services:
         self.queue.stop(grace_seconds=self.settings.stop_grace_seconds)
         self.loader.close()
         self.stop_embedding()
+        if self.reranker is not None:
+            self.reranker.close()
         self.vectors.close()
         self.database.close()
         self.parts.release()

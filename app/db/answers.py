@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,18 @@ import sqlalchemy as sa
 from app.db.repository import Repository, Row, batches, behind
 from app.db.tables import answer as table
 from app.db.tables import answer_citation, answer_leaning, document
-from app.domain.answers import Answer, AnswerSentence, AnswerStatus, Citation, Notice, text_of
+from app.domain.answers import (
+    Answer,
+    AnswerSentence,
+    AnswerStatus,
+    Attempt,
+    Citation,
+    Evidenced,
+    FieldCitation,
+    Notice,
+    Trace,
+    text_of,
+)
 
 _FORGOTTEN = Notice(code="sources_deleted", message="a document that this answer stood on was deleted")
 
@@ -39,7 +51,12 @@ class SqlAnswers(Repository):
                 model=answer.model,
                 degraded=answer.degraded,
                 timings_ms=dict(answer.timings_ms),
-                usage={},
+                usage={
+                    "prompt_tokens": answer.trace.prompt_tokens,
+                    "completion_tokens": answer.trace.completion_tokens,
+                    "cost_usd": answer.trace.cost_usd,
+                },
+                trace=_trace_row(answer.trace),
                 warnings=_notice_rows(answer.warnings),
                 created_at=answer.created_at,
             )
@@ -101,7 +118,9 @@ class SqlAnswers(Repository):
             self.connection.execute(table.update().where(table.c.id.in_(leaning)).values(standalone=None))
             self.connection.execute(answer_leaning.delete().where(leant))
         for answer_ids in batches(sorted(numbers)):
-            query = sa.select(table.c.id, table.c.sentences, table.c.warnings).where(table.c.id.in_(answer_ids))
+            query = sa.select(table.c.id, table.c.sentences, table.c.warnings, table.c.trace).where(
+                table.c.id.in_(answer_ids)
+            )
             rows = [_without(row, numbers[row.id]) for row in self.connection.execute(self.locked(query, table))]
             self.write_each(table, rows)
         return len(numbers)
@@ -124,6 +143,7 @@ def _without(row: Row, numbers: set[int]) -> dict[str, object]:
         "text": text,
         "sentences": _sentence_rows(sentences),
         "warnings": _notice_rows(warnings),
+        "trace": row.trace and {**row.trace, "output": None, "fields": []},
     }
 
 
@@ -148,6 +168,56 @@ def _answer(row: Row, citations: Iterable[Citation], leant_on: Iterable[uuid.UUI
         timings_ms=row.timings_ms,
         warnings=_notices(row.warnings),
         created_at=row.created_at,
+        trace=_trace(row.trace, row.usage),
+    )
+
+
+def _trace_row(trace: Trace) -> dict[str, object]:
+    return {
+        "reason": trace.reason,
+        "template": trace.template,
+        "policy": trace.policy,
+        "evidence": [
+            {
+                "document_id": str(each.document_id),
+                "version_id": str(each.version_id),
+                "chunk_id": str(each.chunk_id),
+                "score": each.score,
+            }
+            for each in trace.evidence
+        ],
+        "attempts": [dataclasses.asdict(each) for each in trace.attempts],
+        "output": trace.output,
+        "fields": [dataclasses.asdict(each) for each in trace.fields],
+        "request": dict(trace.request),
+        "replay_of": None if trace.replay_of is None else str(trace.replay_of),
+    }
+
+
+def _trace(row: Mapping[str, Any] | None, usage: Mapping[str, Any]) -> Trace:
+    if row is None:
+        return Trace()
+    return Trace(
+        reason=row["reason"],
+        template=row["template"],
+        policy=row["policy"],
+        evidence=tuple(
+            Evidenced(
+                document_id=uuid.UUID(each["document_id"]),
+                version_id=uuid.UUID(each["version_id"]),
+                chunk_id=uuid.UUID(each["chunk_id"]),
+                score=each["score"],
+            )
+            for each in row["evidence"]
+        ),
+        attempts=tuple(Attempt(**each) for each in row["attempts"]),
+        prompt_tokens=usage.get("prompt_tokens", 0),
+        completion_tokens=usage.get("completion_tokens", 0),
+        cost_usd=usage.get("cost_usd", 0.0),
+        output=row["output"],
+        fields=tuple(FieldCitation(**{**each, "citations": tuple(each["citations"])}) for each in row["fields"]),
+        request=row["request"],
+        replay_of=None if row["replay_of"] is None else uuid.UUID(row["replay_of"]),
     )
 
 

@@ -24,8 +24,10 @@ _OWNERS = (
         sa.case(
             (sa.and_(document.c.deleted_at.is_(None), collection.c.deleted_at.is_(None)), collection.c.live_index_id)
         ).label("index_id"),  # None where either is deleted
+        version.c.marks,
     )
     .join(collection, collection.c.id == document.c.collection_id)
+    .outerjoin(version, version.c.id == document.c.live_version_id)
     .where(document.c.id.in_(sa.bindparam("ids", expanding=True)))
 )
 
@@ -202,21 +204,30 @@ class SqlChunks(Repository):
         found: dict[uuid.UUID, Hit] = {}
         for row in rows:
             if row.document_id in owners:
-                owner, index_id = owners[row.document_id]
+                owner, index_id, marks = owners[row.document_id]
                 current = index_id is not None and owner.live_version_id == row.version_id
                 live = current and index_id == row.index_id
-                found[row.id] = Hit(chunk=_chunk(row), chunk_id=row.id, document=owner, live=live, version_live=current)
+                found[row.id] = Hit(
+                    chunk=_chunk(row),
+                    chunk_id=row.id,
+                    document=owner,
+                    live=live,
+                    version_live=current,
+                    marks=marks if current else (),
+                )
         return found
 
     def _owners(
         self, workspace_id: uuid.UUID, document_ids: Sequence[uuid.UUID]
-    ) -> dict[uuid.UUID, tuple[Document, uuid.UUID | None]]:
-        """Documents of the workspace, each with the index that answers for it: None where it is deleted."""
-        owners: dict[uuid.UUID, tuple[Document, uuid.UUID | None]] = {}
+    ) -> dict[uuid.UUID, tuple[Document, uuid.UUID | None, tuple[str, ...]]]:
+        """Documents of the workspace, each with the index that answers for it (None where it is deleted) and the marks of
+        its live version.
+        """
+        owners: dict[uuid.UUID, tuple[Document, uuid.UUID | None, tuple[str, ...]]] = {}
         for some in batches(document_ids):
             for row in self.connection.execute(_OWNERS, {"ids": some}).all():
                 if row.workspace_id == workspace_id:
-                    owners[row.id] = (document_of(row), row.index_id)
+                    owners[row.id] = (document_of(row), row.index_id, tuple(row.marks or ()))
         return owners
 
     def by_space(self) -> dict[str, int]:

@@ -21,6 +21,9 @@ from app.db.engine import copy_sqlite, open_engines, truncate_log
 from app.db.idempotency import SqlIdempotency
 from app.db.jobs import SqlJobs
 from app.db.keys import SqlKeys
+from app.db.model_calls import SqlModelCalls
+from app.db.policies import SqlPolicies
+from app.db.templates import SqlTemplates
 from app.db.versions import SqlVersions
 from app.db.workspaces import SqlWorkspaces
 from app.domain.errors import OverloadedError
@@ -42,6 +45,9 @@ class SqlWork:
         self.deletions = SqlDeletions(connection, writes=writes)
         self.answers = SqlAnswers(connection, writes=writes)
         self.conversations = SqlConversations(connection, writes=writes)
+        self.policies = SqlPolicies(connection, writes=writes)
+        self.templates = SqlTemplates(connection, writes=writes)
+        self.model_calls = SqlModelCalls(connection, writes=writes)
         self.audit = SqlAudit(connection, writes=writes)
         self.idempotency = SqlIdempotency(connection, writes=writes)
 

@@ -87,7 +87,7 @@ class SqlVersions(Repository):
         return found
 
     def update(self, version: Version) -> None:
-        """Write state, title, metadata, readers, pages, text_chars, text_bytes, chunks."""
+        """Write state, title, metadata, readers, pages, text_chars, text_bytes, chunks, marks."""
         self.update_many([version])
 
     def update_many(self, versions: Sequence[Version]) -> None:
@@ -208,6 +208,7 @@ def _changeable(version: Version) -> dict[str, object]:
         "text_chars": version.text_chars,
         "text_bytes": version.text_bytes,
         "chunks": version.chunks,
+        "marks": list(version.marks) or None,
     }
 
 
@@ -231,6 +232,7 @@ def _version(row: Row) -> Version:
         text_bytes=row.text_bytes,
         chunks=row.chunks,
         created_at=row.created_at,
+        marks=tuple(row.marks or ()),
     )
 
 

@@ -107,6 +107,7 @@ class Purge:
         with self.database.write() as work:
             work.documents.hold(ids)
             work.answers.forget(ids)
+            work.conversations.forget(ids)
             chunks = work.chunks.counts([version.id for version in every])
             work.chunks.remove([version.id for version in every])
             rows = work.documents.remove(ids)

@@ -11,6 +11,8 @@ from typing import Any
 
 from app.domain.filters import Filter
 
+MAX_SOURCES = 10  # passages that an answer may draw on, where the caller does not say
+
 
 class AnswerStatus(enum.StrEnum):
     """How a question ended. None of these is an error."""
@@ -27,7 +29,7 @@ class Question:
     text: str
     collections: Sequence[str] | None = None  # names; None: all of the workspace
     filter: Filter | None = None
-    max_sources: int = 10  # passages that the answer may draw on
+    max_sources: int = MAX_SOURCES  # passages that the answer may draw on
     explain: bool = False
     conversation_id: uuid.UUID | None = None
     model: str | None = None  # of the catalogue, or `extractive`; None: as policy and rules choose

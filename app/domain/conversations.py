@@ -38,9 +38,23 @@ class Turn:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a conversation's turns up to one of them come to, for prompts. Who reads it looks first whether the caller may
+    still read all documents that it leans on.
+    """
+
+    conversation_id: uuid.UUID
+    through_id: uuid.UUID  # the last answer that is in it
+    text: str
+    documents: frozenset[uuid.UUID]  # that its words came from
+    created_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
     """The receipt of a conversation's deletion."""
 
     conversation_id: uuid.UUID
     answers: int
+    summaries: int
     deleted_at: dt.datetime

@@ -12,6 +12,7 @@ FootnoteError                       code, message for a person, retryable
 ├── FingerprintMismatchError        the collection was built with another embedder: 409
 ├── ConfigurationError              refuses to start; says what is missing
 │   ├── FolderInUseError  FolderNewerError
+│   └── BadCatalogueError           the file of models is not usable: 422 where it is read anew
 ├── LeaseLostError                  another worker holds the item now; stop writing
 ├── ModelRefusedError               a model's provider will not take this request or this key, however often: 502
 ├── OutputInvalidError              a model's output does not meet the schema, after repairs: 502
@@ -155,6 +156,12 @@ class FolderNewerError(ConfigurationError):
     """The data folder was written by a newer version of Footnote."""
 
     code = "folder_newer"
+
+
+class BadCatalogueError(ConfigurationError):
+    """The file of models is not usable; the message names file, table and key. What was in force stays so."""
+
+    code = "bad_catalogue"
 
 
 class LeaseLostError(FootnoteError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from app.domain.jobs import JobKind, JobState
+from app.domain.models import ModelCall
 
 
 class Observer(Protocol):
@@ -18,6 +19,10 @@ class Observer(Protocol):
         """An item came to this state, with the code of its error."""
         ...
 
+    def model_call(self, call: ModelCall) -> None:
+        """A model was called, well or not."""
+        ...
+
 
 class Silent:
     """An observer that takes no notes."""
@@ -26,4 +31,7 @@ class Silent:
         """See Observer."""
 
     def item(self, kind: JobKind, state: JobState, code: str | None) -> None:
+        """See Observer."""
+
+    def model_call(self, call: ModelCall) -> None:
         """See Observer."""

@@ -167,3 +167,12 @@ def _compare(kind: ComparisonType, left: Scalar, right: Scalar) -> bool:
     else:
         below, equal = left < right, left == right
     return {"lt": below, "lte": below or equal, "gt": not below and not equal, "gte": not below}[kind]
+
+
+def dumped(condition: Filter) -> dict[str, object]:
+    """The filter as it is written: `parse` reads it."""
+    if isinstance(condition, Comparison):
+        return {"type": condition.type, "key": condition.key, "value": condition.value}
+    if isinstance(condition, Membership):
+        return {"type": condition.type, "key": condition.key, "value": list(condition.values)}
+    return {"type": condition.type, "filters": [dumped(each) for each in condition.filters]}

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 _MILLION = 1_000_000
+_MOST_TOKENS = 100_000_000  # of one call; no window is so large
 
 
 class Tier(enum.StrEnum):
@@ -27,6 +28,15 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0  # of the prompt's, those that the provider had read before
+
+    def clamped(self) -> Usage:
+        """Counts as they can be: a server may say anything."""
+        prompt = min(max(self.prompt_tokens, 0), _MOST_TOKENS)
+        return Usage(
+            prompt_tokens=prompt,
+            completion_tokens=min(max(self.completion_tokens, 0), _MOST_TOKENS),
+            cached_tokens=min(max(self.cached_tokens, 0), prompt),
+        )
 
     def __add__(self, other: Usage) -> Usage:
         """Of both."""
@@ -89,6 +99,7 @@ class ModelState:
     """How a model is doing."""
 
     available: bool  # whether a call would be made now
+    why_not: str | None  # a sentence, where none would be
     in_flight: int
     waiting: int
     endpoints: tuple[EndpointState, ...]
@@ -162,6 +173,20 @@ class ModelCall:
     def day(self) -> str:
         """As 2026-11-28, UTC."""
         return self.created_at.astimezone(dt.UTC).date().isoformat()
+
+    @property
+    def failed(self) -> bool:
+        """Whether it gave no text."""
+        return self.outcome != "ok"
+
+
+class UsageBy(enum.StrEnum):
+    """What usage is told by."""
+
+    DAY = "day"
+    MODEL = "model"
+    KEY = "key"
+    WORKSPACE = "workspace"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

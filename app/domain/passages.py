@@ -48,3 +48,4 @@ class Loaded:
     title: str | None  # as the document itself says; None where it does not
     media_type: str
     warnings: tuple[Warning_, ...] = ()
+    marks: tuple[str, ...] = ()  # what a reader of it should know: `hidden_text`, `instructions`

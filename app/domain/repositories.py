@@ -16,11 +16,13 @@ from typing import Protocol
 
 from app.domain.access import Key, Principal, Workspace
 from app.domain.answers import Answer
-from app.domain.conversations import Conversation
+from app.domain.conversations import Conversation, Summary
 from app.domain.documents import Chunk, Collection, Deletion, Document, Fingerprints, Index, Indexed, Version
 from app.domain.drift import DriftReport
 from app.domain.filters import Filter
 from app.domain.jobs import Failure, Item, Job, JobKind, JobState, Stage, Warning_
+from app.domain.models import ModelCall, UsageBy, UsageLine
+from app.domain.policies import PolicyVersion, TemplateVersion
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,7 @@ class Hit:
     document: Document
     live: bool  # version and index are the live ones, document and collection are not deleted
     version_live: bool  # the same, whichever index of the collection the chunk is in
+    marks: tuple[str, ...] = ()  # of the version, where it is the live one: `instructions`, `hidden_text`
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,7 +321,7 @@ class Versions(Protocol):
         ...
 
     def update(self, version: Version) -> None:
-        """Write state, title, metadata, readers, pages, text_chars, text_bytes, chunks. Raises NotFoundError where its row is gone."""
+        """Write state, title, metadata, readers, pages, text_chars, text_bytes, chunks, marks. Raises NotFoundError where its row is gone."""
         ...
 
     def update_many(self, versions: Sequence[Version]) -> None:
@@ -667,12 +670,128 @@ class Conversations(Protocol):
         """Note a turn, and the title where there is none yet; False where the conversation is gone."""
         ...
 
-    def remove(self, conversation_id: uuid.UUID) -> int:
-        """Delete with its answers; gives how many these were."""
+    def remove(self, conversation_id: uuid.UUID) -> tuple[int, int]:
+        """Delete with its answers and its summary; gives how many answers and summaries these were."""
         ...
 
     def unused(self, *, updated_before: dt.datetime, limit: int) -> list[uuid.UUID]:
         """Those without a turn since."""
+        ...
+
+    def summary(self, conversation_id: uuid.UUID) -> Summary | None:
+        """What its turns so far come to, with every document that this leans on, deleted ones too."""
+        ...
+
+    def set_summary(self, summary: Summary) -> bool:
+        """Write it in place of the one before, in a unit of its own. False, and nothing is written, where the conversation
+        or a document that the summary leans on is gone or deleted, or where the one that is there reaches as far.
+        """
+        ...
+
+    def forget(self, document_ids: Sequence[uuid.UUID]) -> int:
+        """Delete the summaries that lean on any of these documents; gives how many there were."""
+        ...
+
+
+class ModelCalls(Protocol):
+    """The books: what models were asked, and what it cost. They stay when answers, keys and conversations go."""
+
+    def add_many(self, calls: Sequence[ModelCall]) -> None:
+        """Insert. The last thing that a unit does, and once: it holds the sums of their day until it ends."""
+        ...
+
+    def of_answer(self, answer_id: uuid.UUID) -> list[ModelCall]:
+        """What an answer took, in order."""
+        ...
+
+    def spent(self, workspace_id: uuid.UUID, day: str) -> float:
+        """US dollars of a workspace's calls on a day (as 2026-11-28, UTC); cheap enough to ask for every question."""
+        ...
+
+    def usage(
+        self,
+        workspace_id: uuid.UUID | None,
+        *,
+        since_day: str,
+        until_day: str,
+        by: frozenset[UsageBy],
+        key_id: uuid.UUID | None = None,
+        model: str | None = None,
+        limit: int | None = None,
+    ) -> list[UsageLine]:
+        """Sums over the calls of both days and those between, in the order of day, model, key and workspace.
+
+        Args:
+            workspace_id: None for all workspaces.
+            since_day: the first, as 2026-11-28, UTC.
+            until_day: the last one.
+            by: a line for each combination of these that was used; where it is empty, one line in all.
+            key_id: only this key's; None for all, those without a key too.
+            model: only this one's.
+            limit: lines at most.
+        """
+        ...
+
+    def prune(self, *, before_day: str, limit: int) -> int:
+        """Forget earlier days: they are in no sum any more, and that many of their calls are deleted; gives how many."""
+        ...
+
+
+class Policies(Protocol):
+    """Versions of policies; None of a collection's id stands for the workspace. No version ever changes."""
+
+    def append(self, version: PolicyVersion) -> None:
+        """Insert. Raises ConflictError where its number is taken."""
+        ...
+
+    def latest(self, workspace_id: uuid.UUID, collection_id: uuid.UUID | None) -> PolicyVersion | None:
+        """The one in force."""
+        ...
+
+    def get(self, workspace_id: uuid.UUID, collection_id: uuid.UUID | None, number: int) -> PolicyVersion | None:
+        """One by number."""
+        ...
+
+    def page(
+        self, workspace_id: uuid.UUID, collection_id: uuid.UUID | None, *, before: int | None, limit: int
+    ) -> list[PolicyVersion]:
+        """Those with a smaller number than `before`, the greatest first."""
+        ...
+
+    def in_force(
+        self, workspace_id: uuid.UUID, names: Sequence[str] | None, *, documents: Sequence[uuid.UUID] = ()
+    ) -> list[tuple[PolicyVersion, str | None]]:
+        """The latest of the workspace, and of each undeleted collection that has one, with the collection's name.
+
+        Args:
+            workspace_id: of all of them.
+            names: of collections; None: all.
+            documents: whose collections count too.
+        """
+        ...
+
+
+class Templates(Protocol):
+    """Versions of prompt templates. None ever changes."""
+
+    def append(self, version: TemplateVersion) -> None:
+        """Insert. Raises ConflictError where its number is taken."""
+        ...
+
+    def latest(self, workspace_id: uuid.UUID, name: str) -> TemplateVersion | None:
+        """The one in force."""
+        ...
+
+    def get(self, workspace_id: uuid.UUID, name: str, number: int) -> TemplateVersion | None:
+        """One by number."""
+        ...
+
+    def page(self, workspace_id: uuid.UUID, name: str, *, before: int | None, limit: int) -> list[TemplateVersion]:
+        """Those with a smaller number than `before`, the greatest first."""
+        ...
+
+    def in_force(self, workspace_id: uuid.UUID) -> list[TemplateVersion]:
+        """The latest of each name, by name."""
         ...
 
 
@@ -839,6 +958,12 @@ class ReadWork(Protocol):
     def answers(self) -> Answers: ...  # noqa: D102
     @property
     def conversations(self) -> Conversations: ...  # noqa: D102
+    @property
+    def policies(self) -> Policies: ...  # noqa: D102
+    @property
+    def templates(self) -> Templates: ...  # noqa: D102
+    @property
+    def model_calls(self) -> ModelCalls: ...  # noqa: D102
     @property
     def audit(self) -> Audit: ...  # noqa: D102
     @property

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from app.domain.errors import DeadlineExceededError, FootnoteError, OverloadedError, TransientError
+from app.domain.errors import DeadlineExceededError, FootnoteError, OverloadedError, PartDownError, TransientError
 from app.domain.vectors import Matrix
 
 log = logging.getLogger(__name__)
@@ -319,6 +319,9 @@ class Batcher:
         began = time.monotonic()
         try:
             rows = self._encode(kind, [entry.prepared for entry in entries])
+        except PartDownError as error:  # a server that does not answer: one text at a time would be no better
+            self._settle(entries, error=error)
+            return
         except Exception as error:  # noqa: BLE001 - whatever the model raises belongs to the callers that wait
             if len(entries) > 1:  # one bad text harms nobody else
                 for entry in entries:

@@ -14,6 +14,10 @@ _JOINERS = re.compile("(?<=[\x00-\u058f])[\u200c\u200d]")  # which join nothing 
 _UNSEEN = re.compile(
     "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
+# Control characters that are no white space, surrogates, private use.
+_UNKNOWN = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010fffd]"
+)
 _MARK = re.compile(r"\[(\d{1,3}(?:\s?[,;–-]\s?\d{1,3})*)\]")  # noqa: RUF001 - the dash itself
 
 
@@ -22,8 +26,7 @@ def plain(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     seen = _JOINERS.sub("", _UNSEEN.sub("", _ESCAPES.sub("", text)))
-    kept = "".join(char for char in seen if unicodedata.category(char) not in ("Cc", "Cs", "Co") or char.isspace())
-    return unicodedata.normalize("NFC", kept)
+    return unicodedata.normalize("NFC", _UNKNOWN.sub("", seen))
 
 
 def line(text: str) -> str:

@@ -9,16 +9,20 @@ from ingestion.cli import (
     ask,
     carrying,
     collections,
+    conversations,
     doctor,
     documents,
     ingest,
     jobs,
     keys,
     migrate,
+    models,
+    policies,
     reindex,
     search,
     serve,
     terminal,
+    usage,
     workspaces,
 )
 
@@ -35,12 +39,17 @@ app.command("serve")(serve.serve)
 app.command("ingest")(ingest.ingest)
 app.command("ask")(ask.ask)
 app.command("search")(search.search)
+app.add_typer(conversations.app, name="conversations")
+app.command("usage")(usage.usage)
 app.add_typer(documents.app, name="documents")
 app.add_typer(collections.app, name="collections")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(workspaces.app, name="workspaces")
+app.add_typer(policies.app, name="policy")
+app.add_typer(policies.templates, name="templates")
 app.add_typer(reindex.app, name="reindex")
+app.add_typer(models.app, name="models")
 app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
 app.command("backup")(archives.backup)

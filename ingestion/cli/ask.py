@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,10 @@ from ingestion.cli.errors import UnreachableError
 from ingestion.cli.options import Session, command
 from ingestion.cli.search import Collections, Condition, parse_filter
 
+if TYPE_CHECKING:
+    from ingestion.cli.client import Service
+
+_NEW = "new"
 _RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 _LOWERED = str.maketrans({char: f"^{digit}" for digit, char in enumerate(_RAISED)})
 _SNIPPET_CHARS = 200
@@ -22,6 +26,12 @@ _SURE = 100  # confidence is shown in per cent
 
 Asked = Annotated[str, typer.Argument(metavar="QUESTION")]
 MaxSources = Annotated[int, typer.Option("--max-sources", min=1, max=50, help="Passages that the answer may draw on.")]
+Conversation = Annotated[
+    str | None,
+    typer.Option("--conversation", help="Its id, or `new`: the question may lean on the turns before it."),
+]
+Model = Annotated[str | None, typer.Option("--model", help="Of the catalogue, or `extractive`.")]
+MaxCost = Annotated[float | None, typer.Option("--max-cost", min=0, help="US dollars that the answer may cost.")]
 Explain = Annotated[bool, typer.Option("--explain", help="The sentences that were weighed, and the time of each step.")]
 
 
@@ -33,17 +43,25 @@ def ask(
     collection: Collections = [],  # noqa: B006 - typer reads the default, nobody changes it
     max_sources: MaxSources = 10,
     condition: Condition = None,
+    conversation: Conversation = None,
+    model: Model = None,
+    max_cost: MaxCost = None,
     explain: Explain = False,
 ) -> None:
     """Answer a question from the documents, each sentence with a verified footnote; or say that they do not tell."""
-    body: dict[str, Any] = {"question": question, "max_sources": max_sources}
-    if collection:
-        body["collections"] = collection
-    if condition is not None:
-        body["filter"] = parse_filter(condition)
-    if explain:
-        body["explain"] = True
+    given: dict[str, Any] = {
+        "collections": collection or None,
+        "filter": None if condition is None else parse_filter(condition),
+        "conversation_id": conversation,
+        "model": model,
+        "max_cost_usd": max_cost,
+        "explain": explain or None,
+    }
+    body = {"question": question, "max_sources": max_sources}
+    body |= {name: value for name, value in given.items() if value is not None}
     with session.service() as service:
+        if conversation == _NEW:
+            body["conversation_id"] = _begun(service)
         if session.as_json:
             terminal.write(terminal.json_line(service.post("/v1/ask", body)))
             return
@@ -55,6 +73,13 @@ def ask(
                 page.end(told)
                 return
     raise UnreachableError("the service broke off before its answer had ended")
+
+
+def _begun(service: Service) -> str:
+    """The id of a new conversation, which the person is told."""
+    made = str(service.post("/v1/conversations")["id"])
+    terminal.note(f"go on with --conversation {terminal.visible(made)}")
+    return made
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -86,6 +111,8 @@ class _Page:
             self._nearest(answer.get("nearest") or ())
         else:
             terminal.write("There is nothing to answer.")
+        if answer.get("standalone_question"):
+            terminal.note(f"read as: {terminal.visible(answer['standalone_question'])}")
         for notice in answer["warnings"]:
             terminal.note(f"note: {terminal.visible(notice['message'])}")
         if "candidates" in answer:

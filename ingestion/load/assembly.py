@@ -10,6 +10,7 @@ from app.domain.errors import DocumentError
 from app.domain.jobs import Warning_
 from app.domain.passages import Block, BlockKind, Loaded, Page
 from app.text.canonical import canonical
+from ingestion.load import marking
 
 MAX_WARNINGS = 100  # of one document; the last then says how many more there were
 
@@ -48,6 +49,8 @@ class Assembly:
         self._page: tuple[int, int] | None = None  # number, blocks before it
         self._warnings: list[Warning_] = []
         self._more_warnings = 0
+        self._hidden: dict[str, None] = {}
+        self._hidden_on: dict[int, None] = {}
 
     @property
     def count(self) -> int:
@@ -113,6 +116,12 @@ class Assembly:
         else:
             self._more_warnings += 1
 
+    def hide(self, *hows: str, page: int | None = None) -> None:
+        """Text that was added, or left out for it, is not seen by readers, in these ways."""
+        self._hidden |= dict.fromkeys(hows)
+        if hows and page is not None:
+            self._hidden_on[page] = None
+
     def loaded(self, *, title: str | None, media_type: str) -> Loaded:
         """The document.
 
@@ -121,6 +130,8 @@ class Assembly:
         """
         self.end_page()
         warnings = list(self._warnings)
+        if self._hidden:
+            warnings.insert(0, marking.hidden(self._hidden, list(self._hidden_on)))
         if self._more_warnings:
             message = f"{self._more_warnings} more warnings of this document are not listed"
             warnings.append(Warning_(code="more_warnings", message=message))

@@ -13,6 +13,7 @@ from typing import Any, Final
 from app.domain.errors import DocumentError
 from app.domain.passages import BlockKind, Loaded
 from ingestion.load.assembly import Assembly, Limits
+from ingestion.load.docx_unseen import Unseen
 from ingestion.load.package import Package
 from ingestion.load.registry import Format
 
@@ -41,7 +42,10 @@ def load(path: pathlib.Path, *, limits: Limits) -> Loaded:
                 else "the file is damaged: it has no document body",
                 code="malformed",
             )
-        walk = _Walk(assembly, _Styles(package, main))
+        styles = _Styles(package, main)
+        unseen = Unseen(styles.by_id)
+        assembly.hide(*unseen.ways(root))
+        walk = _Walk(assembly, styles, unseen)
         walk.blocks(body)
         for kind in ("footnotes", "endnotes", "header", "footer"):
             walk.asides(package, main, kind)
@@ -53,14 +57,14 @@ class _Styles:
     """What the styles say of a paragraph."""
 
     def __init__(self, package: Package, main: str) -> None:
-        self._styles: dict[str, Any] = {}
+        self.by_id: dict[str, Any] = {}
         for name in package.related(main, "styles"):
             root = package.parse(name)
-            self._styles = {style.get(f"{_W}styleId", ""): style for style in root.iter(f"{_W}style")}
+            self.by_id = {style.get(f"{_W}styleId", ""): style for style in root.iter(f"{_W}style")}
 
     def name(self, style_id: str) -> str:
         """The name of a style; names are the same in every language of Word, ids are not."""
-        style = self._styles.get(style_id)
+        style = self.by_id.get(style_id)
         return style_id if style is None else _value(style.find(f"{_W}name"))
 
     def level(self, paragraph: Any) -> int:
@@ -92,7 +96,7 @@ class _Styles:
         yield properties, ""
         style_id = _value(properties.find(f"{_W}pStyle")) if properties is not None else ""
         for _ in range(_MAX_STYLE_DEPTH):
-            style = self._styles.get(style_id)
+            style = self.by_id.get(style_id)
             if style is None:
                 return
             yield style.find(f"{_W}pPr"), self.name(style_id)
@@ -102,9 +106,10 @@ class _Styles:
 class _Walk:
     """Goes through a story (the body, a note, a header) in reading order."""
 
-    def __init__(self, assembly: Assembly, styles: _Styles) -> None:
+    def __init__(self, assembly: Assembly, styles: _Styles, unseen: Unseen) -> None:
         self._assembly = assembly
         self._styles = styles
+        self._unseen = unseen
         self.title: str | None = None
 
     def blocks(self, story: Any) -> None:
@@ -120,6 +125,7 @@ class _Walk:
         seen: set[str] = set()
         for name in package.related(main, kind):
             root = package.parse(name)
+            self._assembly.hide(*self._unseen.ways(root))
             stories = root.iter(f"{_W}footnote", f"{_W}endnote") if kind.endswith("notes") else [root]
             for story in stories:
                 text = "".join(_text(story))

@@ -14,6 +14,7 @@ from app.domain.passages import BlockKind, Loaded
 from app.text.canonical import canonical
 from ingestion.load.assembly import Assembly, Limits, too_long
 from ingestion.load.encoding import decode
+from ingestion.load.html_unseen import Unseen
 from ingestion.load.registry import Format
 
 _HEADINGS: Final = {f"h{level}": level for level in range(1, 7)}
@@ -130,6 +131,7 @@ def add_page(assembly: Assembly, source: str) -> str | None:
         raise DocumentError("the page nests its elements deeper than 2,000", code="malformed")
     if root is None:
         return None
+    assembly.hide(*Unseen(root).ways(source))
     _Walk(assembly).page(root)
     title = root.find(".//title")
     return None if title is None else title.text

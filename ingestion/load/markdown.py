@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from app.domain.passages import Block, BlockKind, Loaded
+from ingestion.load import css, marking
 from ingestion.load.assembly import Limits, clean_title
 from ingestion.load.plain_text import canonical_text
 from ingestion.load.registry import Format
@@ -18,6 +19,10 @@ _SETEXT = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 _ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+\S")
 _RULE_ROW = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
 _FRONT_TITLE = re.compile(r"^title:[ \t]*[\"']?(.*?)[\"']?[ \t]*$", re.MULTILINE)
+_STYLED = re.compile(
+    r"<[a-z]{1,10}\b[^<>]{0,300}?\bstyle\s{0,3}=\s{0,3}[\"']([^\"'<>]{1,300})[\"'][^<>]{0,200}>([^<]{15,})",
+    re.IGNORECASE,
+)
 _FRONT = re.compile(r"---\n(.*?)\n(?:---|\.\.\.)(?:\n|$)", re.DOTALL)
 
 
@@ -31,7 +36,16 @@ def load(path: pathlib.Path, *, limits: Limits) -> Loaded:
     title = named[1] if named else None
     if not title and heading is not None:
         title = text[heading.start : heading.end].strip("#=- \t\n")
-    return Loaded(text=text, blocks=blocks, pages=(), title=clean_title(title), media_type=Format.MD.media_type)
+    hows = dict.fromkeys(css.hides(css.declarations(style)) for style, said in _STYLED.findall(text) if said.strip())
+    warnings = tuple(marking.hidden([how], ()) for how in hows if how)
+    return Loaded(
+        text=text,
+        blocks=blocks,
+        pages=(),
+        title=clean_title(title),
+        media_type=Format.MD.media_type,
+        warnings=warnings[:1],
+    )
 
 
 class _Scan:

@@ -22,6 +22,7 @@ import pypdfium2.raw as pdfium_c
 from app.domain.errors import DocumentError
 from app.domain.passages import BlockKind, Loaded
 from ingestion.load.assembly import Assembly, Limits, too_long
+from ingestion.load.pdf_unseen import Watch
 from ingestion.load.registry import Format
 
 _BROKEN_WORD = re.compile(r"(\w*)\ufffe\s*(\w*)")
@@ -59,6 +60,7 @@ class _Sheet:
     number: int
     lines: list[_Line] | None
     reason: str = ""
+    hidden: tuple[str, ...] = ()  # ways in which some of its text is
 
 
 def load(path: pathlib.Path, *, limits: Limits) -> Loaded:
@@ -76,6 +78,7 @@ def load(path: pathlib.Path, *, limits: Limits) -> Loaded:
     running = _running_heads(sheets)
     for sheet in sheets:
         assembly.begin_page(sheet.number)
+        assembly.hide(*sheet.hidden, page=sheet.number)
         if sheet.lines is None:
             message = f"page {sheet.number} can't be read: {sheet.reason}"
             assembly.warn("page_unreadable", message, page=sheet.number)
@@ -112,29 +115,31 @@ def _sheets(document: pdfium.PdfDocument, limits: Limits) -> list[_Sheet]:
         raise too_long("pages", limits.max_pages, "FOOTNOTE_MAX_PAGES")
     sheets: list[_Sheet] = []
     chars = 0
+    watch = Watch()
     for index in range(count):
         try:
-            lines = _page_lines(document, index)
+            sheet = _sheet(document, index, watch)
         except pdfium.PdfiumError as error:
             sheets.append(_Sheet(number=index + 1, lines=None, reason=str(error)))
             continue
-        sheets.append(_Sheet(number=index + 1, lines=lines))
-        chars += sum(len(line.text) for line in lines)
+        sheets.append(sheet)
+        chars += sum(len(line.text) for line in sheet.lines or [])
         if chars > limits.max_text_chars:
             raise too_long("characters", limits.max_text_chars, "FOOTNOTE_MAX_TEXT_CHARS")
     return sheets
 
 
-def _page_lines(document: pdfium.PdfDocument, index: int) -> list[_Line]:
+def _sheet(document: pdfium.PdfDocument, index: int, watch: Watch) -> _Sheet:
     with contextlib.closing(document[index]) as page, contextlib.closing(page.get_textpage()) as textpage:
         count = textpage.count_chars()
         if count <= 0:
-            return []
+            return _Sheet(number=index + 1, lines=[])
         text = textpage.get_text_range(0, count)
         pieces = text.split("\r\n")
         if len(text) != count:  # characters and text do not run in parallel: do without geometry
-            return [_Line(piece) for piece in pieces if piece.strip()]
-        return list(_measured(textpage, pieces))
+            return _Sheet(number=index + 1, lines=[_Line(piece) for piece in pieces if piece.strip()])
+        lines = list(_measured(textpage, pieces))
+        return _Sheet(number=index + 1, lines=lines, hidden=watch.hidden(page, textpage, text))
 
 
 def _measured(textpage: pdfium.PdfTextPage, pieces: Sequence[str]) -> Iterator[_Line]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from app.domain.errors import DocumentError
 from app.domain.passages import BlockKind, Loaded
 from ingestion.load.assembly import Assembly, Limits, too_long
+from ingestion.load.marking import says_something
 from ingestion.load.package import Package
 from ingestion.load.registry import Format
 
@@ -18,6 +19,8 @@ _DIAGRAM: Final = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}"
 _RELATION_ID: Final = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _DIAGRAM_ID: Final = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}dm"
 _TITLES: Final = ("title", "ctrTitle")
+_FILLS: Final = tuple(f"{_A}{name}" for name in ("solidFill", "gradFill", "blipFill", "pattFill"))
+_TINY = 150  # hundredths of a point
 _FURNITURE: Final = ("dt", "ftr", "sldNum", "hdr", "sldImg")  # what stands on every slide, and the slide's own picture
 
 
@@ -29,9 +32,10 @@ def load(path: pathlib.Path, *, limits: Limits) -> Loaded:
         names = _slide_names(package)
         if len(names) > limits.max_pages:
             raise too_long("slides", limits.max_pages, "FOOTNOTE_MAX_PAGES")
+        size = _size(package)
         for number, name in enumerate(names, start=1):
             assembly.begin_page(number)
-            heading = _add_slide(assembly, package, number, name)
+            heading = _add_slide(assembly, package, number, name, size)
             first_title = first_title or heading
         title = package.title()
     if title in (None, "PowerPoint Presentation"):
@@ -39,7 +43,7 @@ def load(path: pathlib.Path, *, limits: Limits) -> Loaded:
     return assembly.loaded(title=title, media_type=Format.PPTX.media_type)
 
 
-def _add_slide(assembly: Assembly, package: Package, number: int, name: str) -> str | None:
+def _add_slide(assembly: Assembly, package: Package, number: int, name: str, size: tuple[int, int]) -> str | None:
     """Put one slide into the assembly; gives its title."""
     try:
         root = package.parse(name)
@@ -51,6 +55,7 @@ def _add_slide(assembly: Assembly, package: Package, number: int, name: str) -> 
         assembly.warn("page_unreadable", f"slide {number} can't be read", page=number)
         return None
     slide = _Slide(package, name)
+    assembly.hide(*slide.unseen(root, size), page=number)
     blocks = [*slide.blocks(root), *slide.notes()]
     if not blocks:
         assembly.warn("page_without_text", f"slide {number} holds no text", page=number)
@@ -85,6 +90,45 @@ class _Slide:
         tree = root.find(f"{_P}cSld/{_P}spTree")
         found = [] if tree is None else list(self._shapes(tree))
         return sorted(found, key=lambda block: block[0] is not BlockKind.HEADING)
+
+    def unseen(self, root: Any, size: tuple[int, int]) -> list[str]:
+        """How text of the slide is hidden from who sees the show, each way once.
+
+        Hidden slides and notes are not meant: who opens the file sees them.
+        """
+        said: dict[str, list[str]] = {}
+        for shape in root.iter(f"{_P}sp"):
+            how = _shape_hidden(shape, size)
+            if how:
+                said.setdefault(how, []).extend(_paragraphs(shape))
+                continue
+            for run in shape.iter(f"{_A}r"):
+                if how := _run_hidden(run):
+                    said.setdefault(how, []).append(run.findtext(f"{_A}t") or "")
+        white = "white letters"
+        if white in said and self._on_a_ground(root):
+            del said[white]
+        return [how for how, texts in said.items() if says_something("".join(texts))]
+
+    def _on_a_ground(self, root: Any) -> bool:
+        """Whether anything that is not white may lie under white letters: a picture, a filled shape, a background."""
+        if any(True for _ in root.iter(f"{_P}pic", f"{_P}graphicFrame")):
+            return True
+        roots = [root]
+        for kind in ("slideLayout", "slideMaster"):
+            owner = (
+                self._name
+                if kind == "slideLayout"
+                else next(iter(self._package.related(self._name, "slideLayout")), "")
+            )
+            roots += [self._package.parse(name) for name in (self._package.related(owner, kind) if owner else ())]
+        for each in roots:
+            if any(_fills(place) for place in each.iter(f"{_P}bgPr", f"{_P}spPr")) or _filled_by_style(each):
+                return True
+            colours = each.find(f"{_P}clrMap")
+            if colours is not None and colours.get("bg1", "lt1") != "lt1":
+                return True
+        return False
 
     def notes(self) -> Iterator[tuple[BlockKind, Any]]:
         """The speaker's notes."""
@@ -144,3 +188,60 @@ def _paragraphs(element: Any) -> Iterator[str]:
         text = "".join((piece.text or "") if piece.tag == f"{_A}t" else "\n" for piece in pieces).strip()
         if text:
             yield text
+
+
+def _size(package: Package) -> tuple[int, int]:
+    """Width and height of the slides, in English metric units."""
+    root = package.parse(package.main())
+    size = None if root is None else root.find(f"{_P}sldSz")
+    return (0, 0) if size is None else (_number(size, "cx"), _number(size, "cy"))
+
+
+def _shape_hidden(shape: Any, size: tuple[int, int]) -> str:
+    """How a whole shape is hidden."""
+    named = shape.find(f"{_P}nvSpPr/{_P}cNvPr")
+    if named is not None and named.get("hidden") in ("1", "true"):
+        return "hidden shapes"
+    place = shape.find(f"{_P}spPr/{_A}xfrm")
+    inside_group = shape.getparent() is not None and shape.getparent().tag == f"{_P}grpSp"
+    if place is None or inside_group or not all(size):
+        return ""
+    offset, extent = place.find(f"{_A}off"), place.find(f"{_A}ext")
+    if offset is None or extent is None:
+        return ""
+    left, top = _number(offset, "x"), _number(offset, "y")
+    right, bottom = left + _number(extent, "cx"), top + _number(extent, "cy")
+    return "off the slide" if right <= 0 or bottom <= 0 or left >= size[0] or top >= size[1] else ""
+
+
+def _run_hidden(run: Any) -> str:
+    """How a run is hidden by its own format."""
+    properties = run.find(f"{_A}rPr")
+    if properties is None:
+        return ""
+    if 0 < _number(properties, "sz") < _TINY:
+        return "tiny letters"
+    fill = properties.find(f"{_A}solidFill")
+    if fill is None:
+        return ""
+    if any(alpha.get("val") in ("0", "0%") for alpha in fill.iter(f"{_A}alpha")):
+        return "transparent letters"
+    return "white letters" if _is_white(fill) else ""
+
+
+def _fills(place: Any) -> bool:
+    """Whether a shape or a background has a fill that is not white."""
+    return any(child.tag in _FILLS and not (child.tag == _FILLS[0] and _is_white(child)) for child in place)
+
+
+def _filled_by_style(root: Any) -> bool:
+    return any(reference.get("idx", "0") != "0" for reference in root.iter(f"{_A}fillRef"))
+
+
+def _is_white(fill: Any) -> bool:
+    return any(each.get("val", "").upper() in ("FFFFFF", "BG1", "LT1") for each in fill)
+
+
+def _number(element: Any, name: str) -> int:
+    said = str(element.get(name, "0"))
+    return int(said) if said.lstrip("-").isdigit() else 0

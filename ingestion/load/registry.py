@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 from app.domain.errors import DocumentError, EmptyFileError, InvalidInputError, UnsupportedFormatError
 from app.domain.passages import Loaded
+from ingestion.load import marking
 from ingestion.load.assembly import Limits
 from ingestion.load.encoding import SAMPLE_BYTES, decode, is_text
 
@@ -147,7 +148,7 @@ def sniff(path: pathlib.Path, *, filename: str, media_type: str | None = None) -
 
 
 def load(path: pathlib.Path, *, filename: str, media_type: str | None, limits: Limits) -> Loaded:
-    """Read a file of any supported format.
+    """Read a file of any supported format, with its marks.
 
     Raises:
         DocumentError: it can't be read; with the code `unsupported_format` or `empty_file` too.
@@ -157,7 +158,7 @@ def load(path: pathlib.Path, *, filename: str, media_type: str | None, limits: L
     except InvalidInputError as error:
         raise DocumentError(error.message, code=error.code) from error
     module = importlib.import_module(f"ingestion.load.{_MODULES[kind]}")
-    return cast("LoadFunction", module.load)(path, limits=limits)
+    return marking.marked(cast("LoadFunction", module.load)(path, limits=limits))
 
 
 def unsupported(what: str) -> UnsupportedFormatError:

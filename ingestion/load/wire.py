@@ -68,6 +68,7 @@ def write_reply(stream: BinaryIO, reply: Reply) -> None:
             "pages": [number for page in outcome.pages for number in (page.number, page.start, page.end)],
             "blocks": [number for block in outcome.blocks for number in _flat(block)],
             "warnings": [(warning.code, warning.message, warning.page) for warning in outcome.warnings],
+            "marks": outcome.marks,
         },
         outcome.text.encode(),
     )
@@ -115,4 +116,5 @@ def _loaded(told: Any, text: str) -> Loaded:
         title=told["title"],
         media_type=told["type"],
         warnings=tuple(Warning_(code=code, message=message, page=page) for code, message, page in told["warnings"]),
+        marks=tuple(str(mark) for mark in told["marks"]),
     )

@@ -11,6 +11,7 @@ from typing import Any, Final
 from app.domain.errors import DocumentError
 from app.domain.passages import BlockKind, Loaded
 from ingestion.load.assembly import Assembly, Limits, too_long
+from ingestion.load.marking import says_something
 from ingestion.load.package import Package
 from ingestion.load.registry import Format
 
@@ -37,6 +38,7 @@ def load(path: pathlib.Path, *, limits: Limits) -> Loaded:
         cells = _Cells(
             shared=_shared_strings(package, main, limits),
             formats=_formats(package, main),
+            hiding=_hiding(package, main),
             epoch=1904 if properties is not None and properties.get("date1904") in ("1", "true") else 1900,
         )
         budget = _Budget(limits.max_cells)
@@ -46,6 +48,8 @@ def load(path: pathlib.Path, *, limits: Limits) -> Loaded:
             if kind == "worksheet":
                 empty &= not _add_sheet(assembly, sheet.get("name", ""), cells.tables(package, name, budget))
         title = package.title()
+    if says_something("".join(cells.hidden)):
+        assembly.hide("cells whose format hides what they hold")
     if empty:
         raise DocumentError("the workbook holds no cell that says something", code="no_text")
     return assembly.loaded(title=title, media_type=Format.XLSX.media_type)
@@ -82,9 +86,11 @@ class _Budget:
 class _Cells:
     """Turns cells into what a reader of the sheet sees, as nearly as that can be had without Excel."""
 
-    def __init__(self, *, shared: Sequence[str], formats: Sequence[str], epoch: int) -> None:
+    def __init__(self, *, shared: Sequence[str], formats: Sequence[str], hiding: frozenset[str], epoch: int) -> None:
         self._shared = shared
         self._formats = formats  # of each cell style: date, percent or nothing
+        self._hiding = hiding  # styles
+        self.hidden: list[str] = []  # what cells of these say
         self._epoch = dt.datetime(1904, 1, 1) if epoch == 1904 else dt.datetime(1899, 12, 30)  # noqa: DTZ001, PLR2004
 
     def tables(self, package: Package, name: str, budget: _Budget) -> Iterator[list[list[str]]]:
@@ -118,6 +124,8 @@ class _Cells:
             text = " ".join(self._text(cell).split())
             if text:
                 found[column] = text
+                if cell.get("s") in self._hiding:
+                    self.hidden.append(text)
         return found
 
     def _text(self, cell: Any) -> str:
@@ -208,3 +216,28 @@ def _form(identity: str, own: dict[str, str]) -> str:
         return "date" if number in _DATE_IDS else "percent" if number in _PERCENT_IDS else ""
     bare = _LITERAL.sub("", code.partition(";")[0])
     return "percent" if "%" in bare else "date" if _DATE_CODE.search(bare) else ""
+
+
+def _hiding(package: Package, main: str) -> frozenset[str]:
+    """The cell styles that show nothing: white letters on no fill, or a number format without a shown part.
+
+    Hidden sheets, rows and columns are not meant: who opens the workbook can show them, and most large ones have some.
+    """
+    for name in package.related(main, "styles"):
+        root = package.parse(name)
+        fonts = [_is_white(font.find(f"{_S}color")) for font in root.iterfind(f"{_S}fonts/{_S}font")]
+        blank = {each.get("numFmtId") for each in root.iter(f"{_S}numFmt") if each.get("formatCode", "") == ";;;"}
+        found: set[str] = set()
+        for number, style in enumerate(root.iterfind(f"{_S}cellXfs/{_S}xf")):
+            font = style.get("fontId", "0")
+            white = font.isdigit() and int(font) < len(fonts) and fonts[int(font)]
+            if (white and style.get("fillId", "0") == "0") or style.get("numFmtId") in blank:
+                found.add(str(number))
+        return frozenset(found)
+    return frozenset()
+
+
+def _is_white(colour: Any) -> bool:
+    return colour is not None and (
+        colour.get("rgb", "").upper() in ("FFFFFFFF", "00FFFFFF") or colour.get("theme") == "0"
+    )

@@ -104,12 +104,29 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name="pk_model_call"),
     )
-    op.create_index("ix_model_call_day", "model_call", ["day"])
-    op.create_index("ix_model_call_workspace_id_day_model", "model_call", ["workspace_id", "day", "model"])
+    op.create_index("ix_model_call_answer_id", "model_call", ["answer_id"])
+    op.create_index("ix_model_call_workspace_id_day", "model_call", ["workspace_id", "day"])
+    op.create_table(
+        "model_usage",
+        sa.Column("workspace_id", ID, nullable=False),
+        sa.Column("day", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("key_id", ID, nullable=False),
+        sa.Column("calls", sa.BigInteger(), nullable=False),
+        sa.Column("failures", sa.BigInteger(), nullable=False),
+        sa.Column("prompt_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("completion_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cached_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cost_usd", sa.Float(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["workspace_id"], ["workspace.id"], name="fk_model_usage_workspace_id_workspace", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("workspace_id", "day", "model", "key_id", name="pk_model_usage"),
+    )
 
 
 def downgrade() -> None:
-    for name in ("model_call", "template", "policy", "summary_leaning", "conversation_summary"):
+    for name in ("model_usage", "model_call", "template", "policy", "summary_leaning", "conversation_summary"):
         op.drop_table(name)
     op.drop_column("answer", "trace")
     op.drop_column("version", "marks")

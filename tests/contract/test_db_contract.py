@@ -22,7 +22,7 @@ from app.db import migrate
 from app.db.unit_of_work import SqlDatabase, SqlWork
 from app.domain.access import EVERYONE, Key, Principal, Role, Workspace
 from app.domain.answers import Answer, AnswerSentence, AnswerStatus, Citation, Notice
-from app.domain.conversations import Conversation
+from app.domain.conversations import Conversation, Summary
 from app.domain.documents import (
     Chunk,
     Collection,
@@ -38,6 +38,8 @@ from app.domain.errors import ConflictError, FolderNewerError, NotFoundError, Pa
 from app.domain.filters import Comparison, Filter, Group, Membership, Scalar, matches
 from app.domain.ids import made_at, new_id
 from app.domain.jobs import Failure, Item, Job, JobKind, JobState, Stage, Warning_
+from app.domain.models import ModelCall, Purpose, Usage, UsageBy, UsageLine
+from app.domain.policies import OutputFormat, PersonalData, Policy, PolicyVersion, TemplateVersion, Unsupported
 from app.domain.repositories import Database, LeaseProgress, Outcome
 from tests.contract import filter_cases
 from tests.services import running
@@ -45,6 +47,7 @@ from tests.services.proxy import Proxy
 
 NOW = dt.datetime(2026, 3, 1, 12, 0, 0, 250, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(minutes=1)
+A_DAY = dt.timedelta(days=1)
 SPACE = "space"
 BROKEN = Failure(code="unreadable_document", message="page 3 is not a page", retryable=False)
 
@@ -1441,12 +1444,105 @@ def test_turns_come_in_order_and_go_with_their_conversation(database: Database, 
         assert work.answers.of_conversation(conversation.id, after=answers[2].id, limit=3) == answers[3:]
         assert work.answers.last_of_conversation(conversation.id, limit=2) == answers[3:]
     with database.write() as work:
-        assert work.conversations.remove(conversation.id) == 5
+        assert work.conversations.remove(conversation.id) == (5, 0)
         work.commit()
     with database.read() as work:
         assert work.conversations.get(place.workspace.id, conversation.id) is None
         assert work.answers.get(place.workspace.id, answers[0].id) is None
         assert work.answers.get(place.workspace.id, alone.id) == alone
+
+
+def a_summary(conversation: Conversation, *leant_on: Document, text: str = "So far.") -> Summary:
+    """Reaches further than those that were made before it."""
+    return Summary(
+        conversation_id=conversation.id,
+        through_id=new_id(),
+        text=text,
+        documents=frozenset(each.id for each in leant_on),
+        created_at=NOW,
+    )
+
+
+def test_of_two_summaries_the_one_that_reaches_further_stays(database: SqlDatabase, place: Place) -> None:
+    conversation, other = make_conversation(database, place), make_conversation(database, place)
+    papers = [a_document(place, name) for name in "abc"]
+    first = a_summary(conversation, papers[0], papers[1])
+    second = a_summary(conversation, papers[1], papers[2], text="Further.")
+    with database.write() as work:
+        work.documents.add_many(papers)
+        assert work.conversations.set_summary(first)
+        work.commit()
+    with database.read() as work:
+        assert work.conversations.summary(conversation.id) == first
+        assert work.conversations.summary(other.id) is None
+    with database.write() as work:
+        assert work.conversations.set_summary(second)
+        assert not work.conversations.set_summary(first)
+        assert not work.conversations.set_summary(dataclasses.replace(second, text="As far."))
+        work.commit()
+    with database.read() as work:
+        assert work.conversations.summary(conversation.id) == second
+
+
+def test_of_many_that_summarise_at_once_the_one_that_reaches_furthest_stays(
+    database: SqlDatabase, place: Place
+) -> None:
+    conversation, document = make_conversation(database, place), a_document(place, "a")
+    with database.write() as work:
+        work.documents.add(document)
+        work.commit()
+    summaries = [a_summary(conversation, document, text=str(number)) for number in range(8)]
+    start = threading.Barrier(len(summaries))
+
+    def write(summary: Summary) -> None:
+        start.wait()
+        with database.write() as work:
+            work.conversations.set_summary(summary)
+            work.commit()
+
+    with ThreadPoolExecutor(len(summaries)) as pool:
+        list(pool.map(write, summaries))
+    with database.read() as work:
+        assert work.conversations.summary(conversation.id) == summaries[-1]
+
+
+def test_a_summary_goes_with_its_conversation_and_comes_back_with_none(database: SqlDatabase, place: Place) -> None:
+    conversation, kept = make_conversation(database, place), make_conversation(database, place)
+    document = a_document(place, "a")
+    with database.write() as work:
+        work.documents.add(document)
+        for each in (conversation, kept):
+            assert work.conversations.set_summary(a_summary(each, document))
+        assert work.conversations.remove(conversation.id) == (0, 1)
+        assert not work.conversations.set_summary(a_summary(conversation, document))
+        work.commit()
+    with database.read() as work:
+        assert work.conversations.summary(conversation.id) is None
+        assert work.conversations.summary(kept.id)
+        assert work.audit.orphans() == {}
+
+
+def test_a_summary_goes_with_any_document_that_it_leans_on(database: SqlDatabase, place: Place) -> None:
+    conversations = [make_conversation(database, place) for _ in range(3)]
+    gone, stays = a_document(place, "gone"), a_document(place, "stays")
+    both, only, none = (
+        a_summary(each, *papers) for each, papers in zip(conversations, ((gone, stays), (gone,), (stays,)), strict=True)
+    )
+    with database.write() as work:
+        work.documents.add_many([gone, stays])
+        for each in (both, only, none):
+            assert work.conversations.set_summary(each)
+        work.documents.mark_deleted([gone.id], LATER)
+        again = dataclasses.replace(both, through_id=new_id())
+        assert not work.conversations.set_summary(again), "made of what is deleted"
+        assert work.conversations.summary(both.conversation_id) == both, "until the purge: who reads it looks"
+        assert work.conversations.forget([gone.id]) == 2
+        assert work.conversations.forget([gone.id, new_id()]) == 0
+        work.documents.remove([gone.id])
+        assert not work.conversations.set_summary(again), "made of what is gone"
+        work.commit()
+    with database.read() as work:
+        assert [work.conversations.summary(each.id) for each in conversations] == [None, None, none]
 
 
 @pytest.mark.services
@@ -1736,6 +1832,179 @@ def test_old_answers_are_pruned(database: SqlDatabase, place: Place) -> None:
         assert work.answers.get(place.workspace.id, new.id) == new
 
 
+def test_a_summary_that_is_written_while_its_document_is_purged_does_not_stay(
+    database: SqlDatabase, place: Place
+) -> None:
+    conversation, document = make_conversation(database, place), a_document(place, "a")
+    with database.write() as work:
+        work.documents.add(document)
+        work.commit()
+
+    def purge() -> int:
+        with database.write() as work:
+            work.documents.hold([document.id])
+            forgotten = work.conversations.forget([document.id])
+            work.documents.remove([document.id])
+            work.commit()
+        return forgotten
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as work:
+            assert work.conversations.set_summary(a_summary(conversation, document))
+            purged = pool.submit(purge)
+            concurrent.futures.wait([purged], timeout=0.3)
+            work.commit()
+        assert purged.result(20) == 1
+    with database.read() as work:
+        assert work.conversations.summary(conversation.id) is None
+
+
+def a_call(place: Place, **parts: Any) -> ModelCall:
+    call = ModelCall(
+        id=new_id(),
+        workspace_id=place.workspace.id,
+        key_id=None,
+        answer_id=None,
+        model="small",
+        purpose=Purpose.ANSWER,
+        outcome="ok",
+        usage=Usage(prompt_tokens=100, completion_tokens=10, cached_tokens=1),
+        cost_usd=0.5,
+        first_token_ms=12.5,
+        total_ms=20.25,
+        created_at=NOW,
+    )
+    return dataclasses.replace(call, **parts)
+
+
+def keep_calls(database: Database, *calls: ModelCall) -> None:
+    with database.write() as work:
+        work.model_calls.add_many(calls)
+        work.commit()
+
+
+def test_calls_of_an_answer_are_read_back_as_they_were_made(database: Database, place: Place) -> None:
+    answer_id = new_id()
+    rewrite = a_call(place, answer_id=answer_id, purpose=Purpose.REWRITE, key_id=new_id())
+    failed = a_call(place, answer_id=answer_id, outcome="model_timeout", first_token_ms=None, usage=Usage())
+    keep_calls(database, rewrite, failed, a_call(place, answer_id=new_id()))
+    keep_calls(database)
+    with database.read() as work:
+        assert work.model_calls.of_answer(answer_id) == [rewrite, failed]
+        assert work.model_calls.of_answer(new_id()) == []
+
+
+def test_a_day_of_the_books_is_a_day_in_utc(database: Database, place: Place) -> None:
+    abroad = dt.timezone(dt.timedelta(hours=-5))
+    keep_calls(database, a_call(place, created_at=dt.datetime(2026, 2, 28, 20, tzinfo=abroad)))
+    with database.read() as work:
+        assert work.model_calls.spent(place.workspace.id, "2026-02-28") == 0
+        assert work.model_calls.spent(place.workspace.id, "2026-03-01") == 0.5
+
+
+def test_what_was_spent_today_is_one_workspaces_and_one_days(database: Database, place: Place) -> None:
+    other = make_place(database, "other")
+    calls = [a_call(place, key_id=key_id, model=model) for key_id in (None, new_id()) for model in ("small", "strong")]
+    keep_calls(database, *calls, a_call(other, cost_usd=8), a_call(place, cost_usd=16, created_at=NOW - A_DAY))
+    keep_calls(database, a_call(place, cost_usd=0.25, outcome="model_timeout"))
+    with database.read() as work:
+        assert work.model_calls.spent(place.workspace.id, "2026-03-01") == 2.25
+        assert work.model_calls.spent(place.workspace.id, "2026-03-02") == 0
+        assert work.model_calls.spent(new_id(), "2026-03-01") == 0
+
+
+def test_usage_is_told_by_whatever_is_asked(database: Database, place: Place) -> None:
+    other, key_id = make_place(database, "other"), new_id()
+    keep_calls(
+        database,
+        a_call(place, key_id=key_id),
+        a_call(place, key_id=key_id, model="strong", cost_usd=4.0),
+        a_call(place, outcome="model_timeout", usage=Usage(), cost_usd=0.0),
+        a_call(place, key_id=key_id, created_at=NOW + A_DAY),
+        a_call(place, key_id=key_id, created_at=NOW + 2 * A_DAY, cost_usd=64.0),
+        a_call(other, cost_usd=32.0),
+    )
+
+    def told(*by: UsageBy, everywhere: bool = False, **parts: Any) -> list[UsageLine]:
+        among = None if everywhere else place.workspace.id
+        with database.read() as work:
+            days: dict[str, Any] = {"since_day": "2026-03-01", "until_day": "2026-03-02"}
+            return work.model_calls.usage(among, by=frozenset(by), **days, **parts)
+
+    used = Usage(prompt_tokens=100, completion_tokens=10, cached_tokens=1)
+    assert told() == [UsageLine(calls=4, failures=1, usage=used + used + used, cost_usd=5.0)]
+    assert [(each.day, each.calls, each.cost_usd) for each in told(UsageBy.DAY)] == [
+        ("2026-03-01", 3, 4.5),
+        ("2026-03-02", 1, 0.5),
+    ]
+    assert [(each.day, each.model, each.calls, each.failures) for each in told(UsageBy.MODEL, UsageBy.DAY)] == [
+        ("2026-03-01", "small", 2, 1),
+        ("2026-03-01", "strong", 1, 0),
+        ("2026-03-02", "small", 1, 0),
+    ]
+    assert [(each.key_id, each.calls) for each in told(UsageBy.KEY)] == [(None, 1), (key_id, 3)]
+    assert {(each.workspace_id, each.cost_usd) for each in told(UsageBy.WORKSPACE, everywhere=True)} == {
+        (place.workspace.id, 5.0),
+        (other.workspace.id, 32.0),
+    }
+    assert [each.calls for each in told(key_id=key_id)] == [3]
+    assert [each.cost_usd for each in told(model="strong")] == [4.0]
+    assert len(told(UsageBy.DAY, UsageBy.MODEL, limit=2)) == 2
+
+
+def test_where_nothing_was_used_there_is_one_line_of_nothing_or_none(database: Database, place: Place) -> None:
+    with database.read() as work:
+        days: dict[str, Any] = {"since_day": "2026-03-01", "until_day": "2026-03-02"}
+        nothing = UsageLine(calls=0, failures=0, usage=Usage(), cost_usd=0.0)
+        assert work.model_calls.usage(place.workspace.id, by=frozenset(), **days) == [nothing]
+        assert work.model_calls.usage(place.workspace.id, by=frozenset({UsageBy.DAY}), **days) == []
+
+
+def test_books_that_many_write_at_once_add_up(database: Database, place: Place) -> None:
+    keys = [new_id(), new_id()]
+    start = threading.Barrier(8)
+
+    def write(number: int) -> None:
+        start.wait()
+        for _ in range(5):  # in another order each: two that write must not wait for each other crosswise
+            calls = [a_call(place, key_id=key_id, model=model) for key_id in keys for model in ("small", "strong")]
+            keep_calls(database, *(calls if number % 2 else calls[::-1]))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    with database.read() as work:
+        assert work.model_calls.spent(place.workspace.id, "2026-03-01") == 0.5 * 8 * 5 * 4
+
+
+def test_old_days_leave_the_books(database: Database, place: Place) -> None:
+    answer_id = new_id()
+    old = [a_call(place, answer_id=answer_id) for _ in range(3)]
+    keep_calls(database, *old, a_call(place, answer_id=answer_id, created_at=NOW + A_DAY))
+    with database.write() as work:
+        assert work.model_calls.prune(before_day="2026-03-01", limit=9) == 0
+        assert work.model_calls.prune(before_day="2026-03-02", limit=2) == 2
+        assert work.model_calls.prune(before_day="2026-03-02", limit=2) == 1
+        work.commit()
+    with database.read() as work:
+        assert [each.day for each in work.model_calls.of_answer(answer_id)] == ["2026-03-02"]
+        assert work.model_calls.spent(place.workspace.id, "2026-03-01") == 0
+        assert work.model_calls.spent(place.workspace.id, "2026-03-02") == 0.5
+
+
+def test_the_books_go_with_their_workspace(database: Database, place: Place) -> None:
+    gone = Workspace(id=new_id(), name="gone", created_at=NOW)
+    answer_id = new_id()
+    call = a_call(place, workspace_id=gone.id, answer_id=answer_id)
+    with database.write() as work:
+        work.workspaces.add(gone)
+        work.model_calls.add_many([call])
+        work.workspaces.remove(gone.id)
+        work.commit()
+    with database.read() as work:
+        assert work.model_calls.of_answer(answer_id) == []
+        assert work.model_calls.spent(gone.id, call.day) == 0
+
+
 def test_an_idempotency_key_is_taken_once(database: SqlDatabase, place: Place) -> None:
     workspace_id, key_id = place.workspace.id, new_id()
     with database.write() as work:
@@ -1800,3 +2069,147 @@ def test_contents_are_kept_replaced_listed_and_removed(database: SqlDatabase) ->
         work.commit()
     with database.read() as work:
         assert work.contents.keys("", after="", limit=10) == []
+
+
+WHOLE_POLICY = Policy(
+    role="You are a clerk.",
+    tone="plain",
+    language="de-CH",
+    models=("small", "large"),
+    default_model="small",
+    template="short",
+    citations_required=False,
+    minimum_support=0.7,
+    unsupported=Unsupported.RETRY,
+    refused_topics=("salaries", "Gehälter"),
+    max_answer_chars=900,
+    personal_data=PersonalData.MASK,
+    output_format=OutputFormat.LIST,
+    max_cost_usd=0.05,
+    daily_cost_usd=2.5,
+)
+
+
+def a_policy(
+    place: Place, number: int, policy: Policy = WHOLE_POLICY, *, of: Collection | None = None
+) -> PolicyVersion:
+    return PolicyVersion(
+        id=new_id(),
+        workspace_id=place.workspace.id,
+        collection_id=None if of is None else of.id,
+        number=number,
+        policy=policy,
+        note="why",
+        created_at=NOW,
+        key_id=new_id(),
+    )
+
+
+def a_template(place: Place, number: int, name: str = "short", *, system: str = "{{ rules }}") -> TemplateVersion:
+    return TemplateVersion(
+        id=new_id(),
+        workspace_id=place.workspace.id,
+        name=name,
+        number=number,
+        system=system,
+        user="{{ sources }}{{ question }}",
+        note="why",
+        created_at=NOW,
+        key_id=None,
+    )
+
+
+def append(database: Database, *versions: PolicyVersion | TemplateVersion) -> None:
+    with database.write() as work:
+        for each in versions:
+            if isinstance(each, PolicyVersion):
+                work.policies.append(each)
+            else:
+                work.templates.append(each)
+        work.commit()
+
+
+def test_a_policy_is_read_back_as_it_was_set(database: SqlDatabase, place: Place) -> None:
+    whole, plain = a_policy(place, 1), a_policy(place, 2, Policy(models=()))
+    append(database, whole, plain)
+    with database.read() as work:
+        assert work.policies.get(place.workspace.id, None, 1) == whole
+        assert work.policies.latest(place.workspace.id, None) == plain
+        assert work.policies.get(place.workspace.id, None, 3) is None
+        assert work.policies.latest(place.workspace.id, place.collection.id) is None
+        assert work.policies.latest(new_id(), None) is None
+
+
+def test_the_policies_in_force_are_the_latest_of_each_scope(database: SqlDatabase, place: Place) -> None:
+    elsewhere = make_place(database, "elsewhere")
+    bare, index = make_collection(place.workspace, "bare")
+    document = a_document(place)
+    with database.write() as work:
+        work.collections.add(bare, index)
+        work.documents.add(document)
+        work.commit()
+    ours = [a_policy(place, number) for number in (1, 2, 3)]
+    theirs = [a_policy(place, number, of=place.collection) for number in (1, 2)]
+    append(database, *ours, *theirs, a_policy(elsewhere, 9))
+    workspace, papers = (ours[2], None), (theirs[1], "papers")
+    with database.read() as work:
+        in_force = work.policies.in_force
+        assert in_force(place.workspace.id, None) == [workspace, papers]
+        assert in_force(place.workspace.id, ["papers", "bare", "\0"]) == [workspace, papers]
+        assert in_force(place.workspace.id, ["bare"]) == [workspace]
+        assert in_force(place.workspace.id, ["bare"], documents=[document.id, new_id()]) == [workspace, papers]
+        assert in_force(new_id(), None) == []
+        assert work.policies.page(place.workspace.id, None, before=None, limit=2) == [ours[2], ours[1]]
+        assert work.policies.page(place.workspace.id, None, before=2, limit=2) == [ours[0]]
+    with database.write() as work:
+        work.collections.mark_deleted(place.workspace.id, place.collection.id, NOW)
+        work.commit()
+    with database.read() as work:
+        assert work.policies.in_force(place.workspace.id, None) == [workspace]
+        assert work.policies.in_force(place.workspace.id, ["bare"], documents=[document.id]) == [workspace]
+
+
+def test_the_templates_in_force_are_the_latest_of_each_name(database: SqlDatabase, place: Place) -> None:
+    short = [a_template(place, number, system=f"{number} {{{{ rules }}}}") for number in (1, 2)]
+    default = a_template(place, 1, "default")
+    append(database, *short, default)
+    with database.read() as work:
+        assert work.templates.in_force(place.workspace.id) == [default, short[1]]
+        assert work.templates.latest(place.workspace.id, "short") == short[1]
+        assert work.templates.get(place.workspace.id, "short", 1) == short[0]
+        assert work.templates.latest(place.workspace.id, "long") is None
+        assert work.templates.page(place.workspace.id, "short", before=2, limit=9) == [short[0]]
+
+
+@pytest.mark.parametrize("make", [a_policy, a_template])
+def test_of_ten_that_set_the_same_version_one_does(
+    database: SqlDatabase, place: Place, make: Callable[[Place, int], PolicyVersion | TemplateVersion]
+) -> None:
+    barrier = threading.Barrier(10)
+
+    def set_(version: PolicyVersion | TemplateVersion) -> bool:
+        barrier.wait()
+        try:
+            append(database, version)
+        except ConflictError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(10) as pool:
+        assert sum(pool.map(set_, [make(place, 5) for _ in range(10)])) == 1
+
+
+def test_policies_and_templates_go_with_their_workspace(database: SqlDatabase) -> None:
+    empty = Workspace(id=new_id(), name="empty", created_at=NOW)
+    with database.write() as work:
+        work.workspaces.add(empty)
+        work.commit()
+    collection, index = make_collection(empty, "none")
+    bare = Place(workspace=empty, collection=collection, index=index)
+    append(database, a_policy(bare, 1), a_template(bare, 1))
+    with database.write() as work:
+        work.workspaces.remove(empty.id)
+        work.commit()
+    with database.read() as work:
+        assert work.policies.in_force(empty.id, None) == []
+        assert work.templates.in_force(empty.id) == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from app.answering.answer import Answered, Ask, Event, Sentences, Sources
+from app.answering.answer import Ask
+from app.answering.events import Answered, Event, Sentences, Sources
 from app.answering.patience import AbandonedError, Patience
 from app.documents.catalogue import Change
 from app.domain.access import Role
@@ -14,6 +16,7 @@ from app.domain.answers import AnswerStatus, Candidate, Context, Draft, Drafted,
 from app.domain.errors import NotFoundError, StorageFullError
 from app.domain.filters import Comparison
 from app.domain.vectors import Vector
+from tests.services import asking
 
 Corpus = Any  # of conftest.py, which importlib mode does not let tests import
 SECONDS = 60.0
@@ -21,7 +24,7 @@ SECONDS = 60.0
 
 def events(corpus: Corpus, question: str, *, by: Any = None, **parts: Any) -> list[Event]:
     asked = Question(text=question, collections=[corpus.collection], explain=True, **parts)
-    return list(corpus.services.ask(by or corpus.admin, asked, Patience(SECONDS)))
+    return list(asking.events(corpus.services.ask, by or corpus.admin, asked, Patience(SECONDS)))
 
 
 def ask(corpus: Corpus, question: str, **parts: Any) -> Answered:
@@ -73,22 +76,13 @@ class FirstSentences:
 
 
 def with_answerer(corpus: Corpus, answerer: Any) -> Ask:
-    ask_of = corpus.services.ask
-    return Ask(
-        database=ask_of.database,
-        search=ask_of.search,
-        tokenizer=ask_of.tokenizer,
-        reranker=None,
-        extractive=answerer,
-        clock=ask_of.clock,
-        max_query_chars=ask_of.max_query_chars,
-        context_tokens=ask_of.context_tokens,
-    )
+    ask: Ask = corpus.services.ask
+    return dataclasses.replace(ask, extractive=answerer)
 
 
 def answered_by(corpus: Corpus, answerer: Any, *, by: Any = None, **parts: Any) -> Answered:
     asked = Question(text="pier", collections=[corpus.collection], **parts)
-    last = list(with_answerer(corpus, answerer)(by or corpus.admin, asked, Patience(SECONDS)))[-1]
+    last = list(asking.events(with_answerer(corpus, answerer), by or corpus.admin, asked, Patience(SECONDS)))[-1]
     assert isinstance(last, Answered)
     return last
 
@@ -172,7 +166,7 @@ def test_what_is_deleted_before_the_row_is_written_is_not_in_it(corpus: Corpus) 
     corpus.live("The pier is kept.", external_id="kept")
     doomed = corpus.live("A pier is doomed.", external_id="doomed")
     asked = Question(text="pier", collections=[corpus.collection])
-    running = with_answerer(corpus, FirstSentences())(corpus.admin, asked, Patience(SECONDS))
+    running = asking.events(with_answerer(corpus, FirstSentences()), corpus.admin, asked, Patience(SECONDS))
     assert isinstance(next(running), Sources)
     said = next(running)
     assert isinstance(said, Sentences)
@@ -197,7 +191,7 @@ def test_who_has_left_gets_no_further_step(corpus: Corpus) -> None:
     corpus.live("The pier is long.")
     patience = Patience(SECONDS)
     asked = Question(text="pier", collections=[corpus.collection])
-    running = corpus.services.ask(corpus.admin, asked, patience)
+    running = asking.events(corpus.services.ask, corpus.admin, asked, patience)
     next(running)
     patience.leave()
     with pytest.raises(AbandonedError):
@@ -219,10 +213,10 @@ class Full:
 
 def test_an_answer_that_cannot_be_kept_is_given_and_says_so(corpus: Corpus) -> None:
     corpus.live("The pier is long.")
-    asking = with_answerer(corpus, FirstSentences())
-    object.__setattr__(asking, "database", Full(asking.database))
+    full = with_answerer(corpus, FirstSentences())
+    full = dataclasses.replace(full, database=Full(full.database))  # type: ignore[arg-type]  # all that `keep` calls
     asked = Question(text="pier", collections=[corpus.collection])
-    last = list(asking(corpus.admin, asked, Patience(SECONDS)))[-1]
+    last = list(asking.events(full, corpus.admin, asked, Patience(SECONDS)))[-1]
     assert isinstance(last, Answered)
     assert last.answer.text == "The pier"
     assert [each.code for each in last.answer.warnings] == ["not_kept"]

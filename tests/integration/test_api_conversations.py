@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from app.domain.conversations import Summary
+from app.domain.ids import new_id
+
 Json = dict[str, Any]
 HARBOUR = "The harbour of Marlow was built in 1850. The harbour master of Marlow is Ada Brown."
 
@@ -56,6 +59,22 @@ def test_a_question_may_lean_on_the_turn_before(api: Any, collection: str) -> No
     assert api.get(f"/v1/conversations/{conversation['id']}").json()["title"] == first["question"]
 
 
+@pytest.mark.parametrize("body", [{}, {"json": {}}, {"data": {}}, {"content": iter(())}])
+def test_one_begins_without_a_body(api: Any, body: Json) -> None:
+    reply = api.post("/v1/conversations", **body)
+    assert reply.status_code == 201, reply.text
+    assert reply.json()["title"] == ""
+
+
+def test_a_body_that_is_there_is_json(api: Any, problem: Any) -> None:
+    path, words = "/v1/conversations", {"Content-Type": "text/plain"}
+    problem(api.post(path, content=b"title", headers=words), 415, "unsupported_media_type")
+    problem(api.post(path, content=iter((b"ti", b"tle")), headers=words), 415, "unsupported_media_type")
+    problem(api.post(path, content=b"title"), 415, "unsupported_media_type")
+    problem(api.post(path, content=b"title", headers={"Content-Type": "application/json"}), 400, "invalid_json")
+    problem(api.post(path, json=[]), 422, "invalid_request")
+
+
 def test_events_of_a_stream_name_the_conversation(api: Any, collection: str) -> None:
     conversation = begin(api, title="Harbours")
     body = {"question": "When was it built?", "conversation_id": conversation["id"], "collections": [collection]}
@@ -92,12 +111,47 @@ def test_deleting_one_deletes_its_answers(api: Any, problem: Any, collection: st
     answers = [ask(api, conversation, f"When was pier {n} built?", collections=[collection]) for n in range(3)]
     stays = ask(api, kept, "When was the harbour built?", collections=[collection])
     receipt = api.call("DELETE", f"/v1/conversations/{conversation['id']}").json()
-    assert (receipt["conversation_id"], receipt["answers"]) == (conversation["id"], 3)
+    assert (receipt["conversation_id"], receipt["answers"], receipt["summaries"]) == (conversation["id"], 3, 0)
     assert receipt["deleted_at"]
     for answer in answers:
         problem(api.get(f"/v1/answers/{answer['id']}"), 404, "answer_not_found")
     problem(api.get(f"/v1/conversations/{conversation['id']}"), 404, "conversation_not_found")
     assert api.get(f"/v1/answers/{stays['id']}").status_code == 200
+
+
+def summarise(api: Any, conversation: Json, document_id: str) -> uuid.UUID:
+    """Give a conversation a summary that leans on a document."""
+    conversation_id = uuid.UUID(conversation["id"])
+    summary = Summary(
+        conversation_id=conversation_id,
+        through_id=new_id(),
+        text="The Albatross sank.",
+        documents=frozenset({uuid.UUID(document_id)}),
+        created_at=api.services.clock.now(),
+    )
+    with api.services.database.write() as work:
+        assert work.conversations.set_summary(summary)
+        work.commit()
+    return conversation_id
+
+
+def test_a_summary_goes_with_its_conversation_and_is_on_the_receipt(api: Any) -> None:
+    document = api.live(api.collection(), "The Albatross sank near Marlow in 1900.")
+    conversation = begin(api)
+    conversation_id = summarise(api, conversation, document["document_id"])
+    assert api.call("DELETE", f"/v1/conversations/{conversation['id']}").json()["summaries"] == 1
+    with api.services.database.read() as work:
+        assert work.conversations.summary(conversation_id) is None
+
+
+def test_a_summary_goes_with_the_purge_of_what_it_leans_on(api: Any) -> None:
+    document = api.live(api.collection(), "The Albatross sank near Marlow in 1900.")
+    kept = api.live(api.collection(), "The Pelican sails to Marlow every day.")
+    gone_id, kept_id = (summarise(api, begin(api), each["document_id"]) for each in (document, kept))
+    assert api.call("DELETE", f"/v1/documents/{document['document_id']}?wait=60").status_code in (200, 202)
+    with api.services.database.read() as work:
+        assert work.conversations.summary(gone_id) is None
+        assert work.conversations.summary(kept_id)
 
 
 def test_old_turns_hide_what_was_deleted_and_nothing_leans_on_it(api: Any) -> None:

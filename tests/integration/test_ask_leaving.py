@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from websockets.sync.client import connect
 
-from app.api import server
 from app.main import create_app
+from tests.services import live_api
 
 Json = dict[str, Any]
 TEXT = "A ticket to the lighthouse costs 6 euros."
@@ -42,26 +42,8 @@ def running(api: Any) -> Iterator[tuple[str, int, Any]]:
     """The application of the tests behind a real server: (host, port, application)."""
     app = create_app(services=api.services)
     app.state.house = api.client.app.state.house
-
-    async def inner(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":  # the services are started already
-            for kind in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{kind}.complete"})
-            return
-        await app(scope, receive, send)
-
-    config = server.config(inner, grace_seconds=1, max_message_bytes=4096)
-    ready = threading.Event()
-    served = server.Server(config, on_listening=ready.set, on_stopping=lambda: None)
-    with server.bind("127.0.0.1", 0) as bound:
-        thread = threading.Thread(target=served.run, args=([bound],))
-        thread.start()
-        assert ready.wait(30)
-        host, port = bound.getsockname()
+    with live_api.serving(app, started=True, max_message_bytes=4096) as (host, port):
         yield host, port, app
-        served.should_exit = True
-        thread.join(30)
 
 
 @pytest.fixture

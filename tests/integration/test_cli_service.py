@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
-from ingestion.cli import connection
+from ingestion.cli import application, connection
 
 pytestmark = pytest.mark.slow
 _DEADLINE_SECONDS = 90.0
@@ -109,6 +110,51 @@ def test_every_command_speaks_to_the_service_that_runs(folder: pathlib.Path, tmp
     assert "[document_not_found]" in missing.stderr
     assert "[forbidden]" in denied.stderr
     assert {each["kind"] for each in lines(jobs)} == {"ingest", "batch", "purge"}
+
+
+def test_a_conversation_is_held_from_the_command_line(tmp_path: pathlib.Path) -> None:
+    data_dir, note = tmp_path / "data", tmp_path / "harbour.txt"
+    note.write_text("The harbour of Marlow was built in 1850. The harbour master of Marlow is Ada Brown.")
+
+    def said(*arguments: object, code: int = 0) -> Result:
+        shown = CliRunner().invoke(application.app, [*map(str, arguments), "--data-dir", str(data_dir)])
+        assert shown.exit_code == code, (shown.stdout, shown.stderr)
+        return shown
+
+    with serving(data_dir):
+        said("ingest", note)
+        first = said("ask", "When was the harbour of Marlow built?", "--conversation", "new")
+        begun = first.stderr.splitlines()[0].rpartition(" ")[2]
+        second = said("ask", "Who is its harbour master?", "--conversation", begun, "--json")
+        listed = said("conversations", "list", "--json")
+        shown = said("conversations", "show", begun)
+        whole = json.loads(said("conversations", "show", begun, "--json").stdout)
+        renamed = said("conversations", "rename", begun, "Harbours", "--json")
+        exported = said("conversations", "export", begun)
+        said("conversations", "export", begun, "--output", tmp_path / "turns.jsonl")
+        other = said("ask", "Who?", "--conversation", "not-an-id", code=1)
+        used = said("usage", "--by", "key,day", "--from", "2026-01-01", "--to", "2026-01-31")
+        report = json.loads(said("usage", "--json").stdout)
+        wrong = said("usage", "--by", "hour", code=1)
+        removed = said("conversations", "delete", begun, "0199c0de-0000-7000-8000-000000000000", "--json", code=1)
+        gone = said("conversations", "show", begun, code=1)
+
+    assert json.loads(second.stdout)["standalone_question"] == "Who is Marlow's harbour master?"
+    assert [json.loads(line)["id"] for line in listed.stdout.splitlines()] == [begun]
+    assert "\n> Who is its harbour master?\n  (read as: Who is Marlow's harbour master?)\n" in shown.stdout
+    assert [turn["question"][:3] for turn in whole["turns"]] == ["Whe", "Who"]
+    assert json.loads(renamed.stdout)["title"] == "Harbours"
+    turns = [json.loads(line) for line in exported.stdout.splitlines()]
+    assert turns == [json.loads(line) for line in (tmp_path / "turns.jsonl").read_text().splitlines()]
+    assert turns == whole["turns"]
+    assert "conversation_id must be an id" in other.stderr
+    assert used.stdout.splitlines()[0].split()[:4] == ["DAY", "KEY_ID", "CALLS", "FAILURES"]
+    assert used.stdout.splitlines()[1].split()[:2] == ["total", "0"]
+    assert set(report) == {"from", "to", "total", "data"}
+    assert "must be some of day, model, key, workspace" in wrong.stderr
+    assert json.loads(removed.stdout)["answers"] == 2
+    assert "[conversation_not_found]" in removed.stderr
+    assert "[conversation_not_found]" in gone.stderr
 
 
 def test_with_no_service_running_no_job_is_shown_as_running(tmp_path: pathlib.Path) -> None:

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from app.answering.patience import Patience
 from app.answering.search import SearchRequest, SearchResult
 from app.bootstrap import Services, build
 from app.documents.add import Accepted
@@ -30,6 +29,7 @@ from app.domain.errors import ConflictError, FingerprintMismatchError, NotFoundE
 from app.domain.events import Silent
 from app.domain.jobs import Job, JobState
 from app.settings import Settings
+from tests.services import asking
 from tests.services.running import embedded_alone
 
 pytestmark = embedded_alone
@@ -93,10 +93,7 @@ class Place:
 
     def answer(self, question: str) -> tuple[str, list[tuple[Any, ...]]]:
         """An answer's text and its citations."""
-        events = list(
-            self.services.ask(self.admin, Question(text=question, collections=("default",)), Patience(seconds=30))
-        )
-        answer = events[-1].answer  # type: ignore[union-attr]
+        answer = asking.last(self.services.ask, self.admin, Question(text=question, collections=("default",))).answer
         return answer.text, [(each.version_id, each.start, each.end, each.quote) for each in answer.citations]
 
     def index(self, role: IndexRole) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 
 import pytest
@@ -14,6 +15,7 @@ from app.api.middleware import CheckHost, Observe
 from app.domain.drift import DriftKind, DriftReport
 from app.domain.ids import new_id
 from app.domain.jobs import JobKind, JobState
+from app.domain.models import ModelCall, Purpose, Usage
 
 
 async def _fails(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -72,6 +74,23 @@ def test_metrics_show_what_was_noted() -> None:
     metrics.stage("embed", 0.5, 32)
     metrics.item(JobKind.INGEST, JobState.FAILED, "unreadable_document")
     now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    key_id = new_id()
+    call = ModelCall(
+        id=new_id(),
+        workspace_id=new_id(),
+        key_id=key_id,
+        answer_id=None,
+        model="small",
+        purpose=Purpose.ANSWER,
+        outcome="ok",
+        usage=Usage(prompt_tokens=7, completion_tokens=3, cached_tokens=-1),
+        cost_usd=0.25,
+        first_token_ms=1.0,
+        total_ms=2.0,
+        created_at=now,
+    )
+    for each in (call, call, dataclasses.replace(call, outcome="model_timeout", usage=Usage(), cost_usd=0.0)):
+        metrics.model_call(each)
     found = {DriftKind.POINT_MISSING: 5, DriftKind.FILE_ORPHANED: 2}
     repaired = {DriftKind.FILE_ORPHANED: 2}
     report = DriftReport(id=new_id(), started_at=now, finished_at=now, found=found, repaired=repaired)
@@ -81,6 +100,12 @@ def test_metrics_show_what_was_noted() -> None:
     assert 'footnote_requests_total{method="GET",route="/v1/documents",status="200"} 1.0' in page
     assert 'footnote_stage_units_total{stage="embed"} 32.0' in page
     assert 'footnote_items_ended_total{code="unreadable_document",kind="ingest",state="failed"} 1.0' in page
+    assert 'footnote_model_calls_total{model="small",outcome="ok"} 2.0' in page
+    assert 'footnote_model_calls_total{model="small",outcome="model_timeout"} 1.0' in page
+    assert 'footnote_model_tokens_total{kind="prompt",model="small",outcome="ok"} 14.0' in page
+    assert 'footnote_model_tokens_total{kind="cached",model="small",outcome="ok"} 0.0' in page
+    assert 'footnote_model_cost_usd_total{model="small",outcome="ok"} 0.5' in page
+    assert str(key_id) not in page
     assert 'footnote_items{kind="batch",state="queued"} 3.0' in page
     assert 'footnote_index{unit="points"} 7.0' in page
     assert 'footnote_drift{kind="point_missing"} 5.0' in page

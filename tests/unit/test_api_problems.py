@@ -31,6 +31,7 @@ EXPECTED = {
     errors.ConfigurationError: (503, "configuration"),
     errors.FolderInUseError: (503, "folder_in_use"),
     errors.FolderNewerError: (503, "folder_newer"),
+    errors.BadCatalogueError: (422, "bad_catalogue"),
     errors.LeaseLostError: (409, "lease_lost"),
     errors.ModelRefusedError: (502, "model_refused"),
     errors.OutputInvalidError: (502, "output_invalid"),

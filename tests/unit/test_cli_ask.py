@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from ingestion.cli import ask, client
+from ingestion.cli import application, ask, client
 from ingestion.cli.errors import RefusedError
 
 Json = dict[str, Any]
@@ -111,6 +114,12 @@ def test_a_refusal_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert seen.err == "note: no word\n"
 
 
+def test_how_a_question_was_read_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    page = ask._Page(coloured=False, raised=True)
+    page.end(answer("One.", standalone_question="Who is\x1b[2J Marlow's harbour master?"))
+    assert capsys.readouterr().err == "read as: Who is\ufffd[2J Marlow's harbour master?\n"
+
+
 def blocks(*pieces: str) -> Iterator[bytes]:
     return iter([piece.encode() for piece in pieces])
 
@@ -128,3 +137,29 @@ def test_an_error_in_a_stream_is_raised() -> None:
     with pytest.raises(RefusedError, match="too slow") as raised:
         list(client._events(blocks(f"event: error\ndata: {told}\n\n")))
     assert (raised.value.code, raised.value.status) == ("deadline_exceeded", 503)
+
+
+def test_what_was_not_said_to_ask_is_not_sent() -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - as the library has it
+            """Not onto the terminal."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        there = ["--json", "--key", "k", "--url", f"http://127.0.0.1:{server.server_port}"]
+        for more in ([], ["--model", "strong", "--max-cost", "0", "--conversation", "c", "--explain"]):
+            done = CliRunner().invoke(application.app, ["ask", "Who?", *more, *there])
+            assert done.exit_code == 0, done.stderr
+        server.shutdown()
+
+    plain = {"question": "Who?", "max_sources": 10}
+    more_said = {"model": "strong", "max_cost_usd": 0.0, "conversation_id": "c", "explain": True}
+    assert asked == [plain, plain | more_said]

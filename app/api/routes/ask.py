@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from app.api.event_stream import CONTENT, EventStream
 from app.api.house import Caller, House
 from app.api.openapi import json_body
 from app.api.problems import responses
+from app.domain.errors import InvalidInputError
 
 router = APIRouter(tags=["ask"])
 
@@ -29,10 +31,14 @@ _STREAM: dict[int | str, dict[str, Any]] = {200: {"content": CONTENT, "descripti
 async def ask(call: Caller, body: Annotated[schemas.AskBody, Depends(bodies.of(schemas.AskBody))]) -> Response:
     """Answered from the documents that the caller may read, each sentence with its places; or `no_answer`.
 
-    With `stream` the events are `sources`, a `sentence` for each that was verified, and `answer`; or `error`.
+    With `stream` the events are `sources`, a `sentence` for each that was verified, and `answer`; or `error`. With `deltas`
+    too there are `delta`, a piece of what the model writes before it is validated, and `reset`: what was told since `sources`
+    is void. A `reset` comes without `deltas` too, where a model breaks off or an answer is corrected.
     """
-    asking = Asking(call.house, call.authenticated, talk.question(body))
     receive = call.request.receive
+    if body.deltas and not body.stream:
+        raise InvalidInputError("`deltas` are told as events: they need `stream`", code="deltas_need_stream")
+    asking = Asking(call.house, call.authenticated, talk.question(body))
     if not body.stream:
         return replies.of(await attended(receive, asking.patience, asking.whole()))
     first = await attended(receive, asking.patience, asking.first())  # what is wrong with it is no event yet
@@ -60,3 +66,22 @@ async def answer(call: Caller, answer_id: uuid.UUID) -> Response:
     """An answer of the caller's, without what was deleted or may no longer be read; admins see their workspace's."""
     found = await call.run(lambda principal: call.house.services.answers.get(principal, answer_id))
     return replies.of(represent.answer(found))
+
+
+@router.post(
+    "/v1/answers/{answer_id}/replay",
+    summary="Ask an answer's question again",
+    response_model=schemas.ReplayView,
+    responses=responses(404, 409),
+    openapi_extra=json_body(schemas.ReplayBody),
+)
+async def replay(
+    call: Caller, answer_id: uuid.UUID, body: Annotated[schemas.ReplayBody, Depends(bodies.of(schemas.ReplayBody))]
+) -> Response:
+    """The question as it stood alone, with what was asked for then, of the documents as they are now; both answers."""
+    original, question = await call.run(lambda principal: call.house.services.answers.again(principal, answer_id))
+    question = dataclasses.replace(question, model=body.model or question.model, max_cost_usd=body.max_cost_usd)
+    asking = Asking(call.house, call.authenticated, question, replay_of=answer_id)
+    event = await attended(call.request.receive, asking.patience, asking.last())
+    asking.measured(event)
+    return replies.of(represent.replayed(original, event))

@@ -30,10 +30,10 @@ _NDJSON = "application/x-ndjson"
     summary="Begin a conversation",
     response_model=schemas.ConversationView,
     responses=responses(409),
-    openapi_extra=json_body(schemas.ConversationBody),
+    openapi_extra=json_body(schemas.ConversationBody, required=False),
 )
 async def create(
-    call: Caller, body: Annotated[schemas.ConversationBody, Depends(bodies.of(schemas.ConversationBody))]
+    call: Caller, body: Annotated[schemas.ConversationBody, Depends(bodies.of_maybe(schemas.ConversationBody))]
 ) -> Response:
     """A conversation without turns; questions name it by `conversation_id`."""
 
@@ -137,6 +137,6 @@ async def change(
     responses=responses(404),
 )
 async def remove(call: Caller, conversation_id: uuid.UUID) -> Response:
-    """Delete it with all its answers: they are gone when this returns."""
+    """Delete it with its answers and their summary: they are gone when this returns."""
     removal = await call.run(lambda principal: call.house.services.conversations.remove(principal, conversation_id))
     return replies.of(represent.removal(removal))

@@ -92,6 +92,7 @@ class Record:
     pages: int | None
     text_chars: int
     chunks: int
+    marks: tuple[str, ...] = ()  # of the version; archives of before there were any have none
 
     @classmethod
     def of(cls, document: Document, version: Version, *, text_chars: int, chunks: int) -> Record:
@@ -109,6 +110,7 @@ class Record:
             pages=version.pages,
             text_chars=text_chars,
             chunks=chunks,
+            marks=version.marks,
         )
 
     def packed(self) -> bytes:
@@ -319,6 +321,7 @@ def _record(said: dict[str, Any]) -> Record:
         pages=None if said["pages"] is None else _count(said["pages"]),
         text_chars=_count(said["text_chars"]),
         chunks=_count(said["chunks"]),
+        marks=tuple(_text(mark) for mark in said.get("marks", ())),
     )
 
 

@@ -152,6 +152,7 @@ class Merge:
             text_chars=record.text_chars if known else None,
             chunks=record.chunks if known else None,
             created_at=self._now,
+            marks=record.marks,
         )
 
 

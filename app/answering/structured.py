@@ -1,0 +1,132 @@
+"""Output that meets a JSON schema, and where each of its fields comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import regex
+
+from app.domain.errors import InvalidInputError
+from app.domain.models import ChatRequest, Message
+
+REPAIRS = 2  # times that a model is told what is wrong with its output
+_MOST_SCHEMA_CHARS = 20_000
+_MOST_DEPTH = 24
+_MOST_FIELDS = 200  # of an output, that are looked for in the sources
+_MOST_SAID_CHARS = 8000  # of wrong output, that a model is shown again
+_PATTERN_SECONDS = 0.05  # for one `pattern`: it comes from a caller, and may be one that never ends
+_FENCE = regex.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", regex.DOTALL)
+
+
+def require_schema(schema: Mapping[str, Any]) -> None:
+    """Return where it is a JSON Schema (2020-12) that can be used.
+
+    Raises:
+        InvalidInputError: it is none, is too large or too deep, or refers to what is outside of it.
+    """
+    import jsonschema  # noqa: PLC0415 - 60 ms, where a schema is given
+
+    if len(json.dumps(schema)) > _MOST_SCHEMA_CHARS:
+        raise InvalidInputError(f"response_schema has over {_MOST_SCHEMA_CHARS} characters", code="bad_schema")
+    for depth, key, value in _walk(schema, 0):
+        if depth > _MOST_DEPTH:
+            raise InvalidInputError(f"response_schema is nested deeper than {_MOST_DEPTH}", code="bad_schema")
+        if key == "patternProperties":
+            raise InvalidInputError("response_schema: `patternProperties` is not taken", code="bad_schema")
+        if key in ("$ref", "$dynamicRef") and not (isinstance(value, str) and value.startswith("#")):
+            raise InvalidInputError("response_schema: `$ref` may only point into the schema itself", code="bad_schema")
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        place = "/".join(map(str, error.absolute_path)) or "the whole of it"
+        raise InvalidInputError(
+            f"response_schema is no JSON Schema: {place}: {error.message[:300]}", code="bad_schema"
+        ) from error
+
+
+def parsed(text: str, schema: Mapping[str, Any]) -> tuple[Any, str | None]:
+    """The output, and None; or None, and what is wrong with it in one sentence."""
+    import jsonschema  # noqa: PLC0415 - 60 ms, where a schema is given
+
+    fenced = _FENCE.match(text)
+    try:
+        output = json.loads(fenced[1] if fenced else text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        return None, f"it is not JSON: {error}"
+    validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})(schema)
+    try:
+        wrong = next(iter(validator.iter_errors(output)), None)
+    except (RecursionError, TimeoutError, regex.error) as error:
+        raise InvalidInputError(f"response_schema can't be checked against: {error}", code="bad_schema") from error
+    if wrong is None:
+        return output, None
+    place = "/".join(map(str, wrong.absolute_path))
+    return None, f"{'/' + place if place else 'the whole'}: {wrong.message[:300]}"
+
+
+def repaired(request: ChatRequest, said: str, wrong: str) -> ChatRequest:
+    """The request once more, with what came of it and what is wrong with that."""
+    told = f"This does not meet the schema: {wrong}. Write the JSON again, whole and corrected, and nothing else."
+    messages = (
+        *request.messages,
+        Message(role="assistant", text=said[:_MOST_SAID_CHARS] or "{}"),
+        Message(role="user", text=told),
+    )
+    return dataclasses.replace(request, messages=messages)
+
+
+def as_text(output: object) -> str:
+    """The output as the answer's text."""
+    return json.dumps(output, ensure_ascii=False)
+
+
+def leaves(output: object) -> list[tuple[str, str, str]]:
+    """Fields that hold a value: JSON Pointer, the words of its keys, and the value as text; the first 200."""
+    found: list[tuple[str, str, str]] = []
+    for pointer, names, value in _leaves(output, "", ()):
+        if len(found) == _MOST_FIELDS:
+            break
+        found.append((pointer, " ".join(names).replace("_", " ").replace("-", " "), value))
+    return found
+
+
+def _leaves(value: object, pointer: str, names: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            escaped = str(key).replace("~", "~0").replace("/", "~1")
+            yield from _leaves(each, f"{pointer}/{escaped}", (*names, str(key)))
+    elif isinstance(value, list):
+        for place, each in enumerate(value):
+            yield from _leaves(each, f"{pointer}/{place}", names)
+    elif isinstance(value, str) and value.strip():
+        yield pointer, names, value
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield pointer, names, str(value)
+
+
+def _pattern(validator: Any, pattern: str, instance: object, schema: object) -> Iterator[Any]:
+    import jsonschema  # noqa: PLC0415 - 60 ms, where a schema is given
+
+    del validator, schema
+    if isinstance(instance, str) and not regex.search(pattern, instance, timeout=_PATTERN_SECONDS):
+        yield jsonschema.ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+def _walk(value: object, depth: int) -> Iterator[tuple[int, str | None, object]]:
+    if depth > _MOST_DEPTH:
+        yield depth, None, value
+        return
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield depth, str(key), each
+            yield from _walk(each, depth + 1)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _walk(each, depth + 1)
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON number")

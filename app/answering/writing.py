@@ -1,0 +1,344 @@
+"""An answer that models write: one after the other until one has answered, each sentence validated before it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from app.answering import generate, prompt, structured, validate
+from app.answering.events import Event, Provisional, Reset, Said, Sentences
+from app.answering.generate import Written
+from app.answering.patience import Patience
+from app.answering.route import Purse, Route
+from app.answering.taint import Taint
+from app.domain.answers import Attempt, Claim, Context, FieldCitation, Notice, Question
+from app.domain.errors import (
+    InvalidInputError,
+    ModelBusyError,
+    ModelDownError,
+    ModelRefusedError,
+    ModelTimeoutError,
+    OutputInvalidError,
+)
+from app.domain.models import ChatRequest, Purpose
+from app.domain.policies import InForce, PersonalData, Unsupported
+from app.domain.ports import ChatModel, Checker
+from app.text import personal
+from app.text.claims import Claimed
+from app.text.inert import Stream
+
+T = TypeVar("T")
+MODEL_ERRORS = (ModelDownError, ModelTimeoutError, ModelBusyError, ModelRefusedError)
+RESERVE_SECONDS = 2.0  # of a caller's patience, that the extractive answerer is left
+_LEAST_SECONDS = 0.5  # in which no model is asked
+_SHINGLE = 8  # words in a row of the system message that no answer says by chance
+_LATELY_CHARS = 400  # of what was told, in which these are looked for
+
+
+class Compute(Protocol):
+    """Runs synchronous work in a thread; see app.api.compute."""
+
+    def __call__(self, step: Callable[[], T], *, admitted: bool) -> Awaitable[T]:
+        """What `step` gives. Raises as it does, and OverloadedError."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A question with all that a model is told of it."""
+
+    text: str  # as it stands alone
+    question: Question
+    context: Context
+    rules: InForce
+    turns: Sequence[prompt.PromptTurn]
+    summary: str | None
+    purse: Purse
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """A call, for the books."""
+
+    written: Written
+    purpose: Purpose
+
+
+class Writing:
+    """One question's way through the models of its route."""
+
+    def __init__(
+        self,
+        asked: Asked,
+        route: Route,
+        checks: tuple[validate.Verifier, Checker],
+        patience: Patience,
+        compute: Compute,
+        spent: list[Spent],
+    ) -> None:
+        """Take the question, the route, what verifies and what checks, who waits, and the list that calls are put on."""
+        self._asked = asked
+        self._route = route
+        self._verifier, self._checker = checks
+        self._patience = patience
+        self._compute = compute
+        self._taint = Taint(asked.context.passages)
+        self._told = False
+        self._template_failed = False
+        self._left_usd = asked.purse.left_usd
+        self.attempts: list[Attempt] = []
+        self.spent = spent
+        self.by: ChatModel | None = None  # who has answered
+        self.validate_ms = 0.0
+        self.output: Any = None
+        self.fields: tuple[FieldCitation, ...] = ()
+        self._new_answer()
+
+    @property
+    def template(self) -> str:
+        """The template that the model was asked with, as answers name it."""
+        return prompt.DEFAULT.label if self._template_failed else self._asked.rules.template.label
+
+    @property
+    def verifier(self) -> validate.Verifier:
+        """Of what was answered."""
+        return self._verifier
+
+    def _new_answer(self) -> None:
+        self._verifier = self._verifier.again()
+        self._validator = validate.Validator(
+            self._verifier, self._checker, self._asked.rules, self._asked.context.passages, self._taint
+        )
+        self._invented = 0
+        self._cut = False
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """All of the answer, by the first model that gives one; nothing where none does: then `by` is None.
+
+        Raises:
+            OutputInvalidError: `response_schema` is not met.
+            ModelDownError, ModelTimeoutError, ModelBusyError, ModelRefusedError: with a schema, of the last model.
+        """
+        warming = asyncio.ensure_future(self._warmed())
+        try:
+            async with contextlib.aclosing(self._by_each()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            await asyncio.gather(warming, return_exceptions=True)
+
+    async def _warmed(self) -> None:
+        """Let the checker read the passages while the model does."""
+        await self._compute(lambda: self._checker.warm(self._asked.context.passages), admitted=True)
+
+    async def _by_each(self) -> AsyncGenerator[Event, None]:
+        last: Exception | None = None
+        for model in self._route.models:
+            if self._seconds < _LEAST_SECONDS:
+                self._missed(model, "no_time")
+                continue
+            try:
+                async with contextlib.aclosing(self._by(model)) as events:
+                    async for event in events:
+                        self._told = True
+                        yield event
+            except MODEL_ERRORS as error:
+                last = error
+                if self._told:
+                    yield Reset(reason=error.code)
+                    self._told = False
+                self._new_answer()
+                continue
+            self.by = model
+            return
+        if self._asked.question.response_schema is not None:
+            raise last or ModelDownError("no model could be asked in the time there was")
+
+    async def _by(self, model: ChatModel) -> AsyncGenerator[Event, None]:
+        schema = self._asked.question.response_schema
+        if schema is not None:
+            await self._structured(model, schema)
+            return
+        async with contextlib.aclosing(self._said(model, Purpose.ANSWER, ())) as events:
+            async for event in events:
+                yield event
+        wrong = tuple(self._validator.unsupported)
+        if wrong and self._asked.rules.policy.unsupported is Unsupported.RETRY and self._seconds >= _LEAST_SECONDS:
+            yield Reset(reason="correction")
+            self._new_answer()
+            async with contextlib.aclosing(self._said(model, Purpose.CORRECTION, wrong)) as events:
+                async for event in events:
+                    yield event
+
+    async def _said(
+        self, model: ChatModel, purpose: Purpose, corrections: Sequence[str]
+    ) -> AsyncGenerator[Event, None]:
+        """What one call says: pieces as they come, sentences as they hold."""
+        request = await self._compute(lambda: self._request(model, corrections), admitted=True)
+        written = Written(model=model, request=request)
+        provisional = _Deltas(request, withheld=bool(self._taint)) if self._asked.question.deltas else None
+        self.spent.append(Spent(written=written, purpose=purpose))
+        try:
+            async with contextlib.aclosing(generate.pieces(written, deadline_seconds=self._seconds)) as pieces:
+                async for piece in pieces:
+                    if provisional is not None and (text := provisional.feed(piece)):
+                        yield Provisional(text=text)
+                    if piece.ended and (said := await self._validated(piece.ended)):
+                        yield Sentences(said=tuple(said), known_at=time.perf_counter())
+        finally:
+            self._note(written)
+        self._cut = written.finished is not None and written.finished.reason == "length"
+
+    async def _validated(self, ended: Sequence[Claimed]) -> list[Said]:
+        start = time.perf_counter()
+        claims = [each for each in map(self._claim, ended) if each is not None]
+        said = await self._compute(lambda: self._validator.add(claims), admitted=True) if claims else []
+        self.validate_ms += (time.perf_counter() - start) * 1000
+        return said
+
+    def _claim(self, claimed: Claimed) -> Claim | None:
+        text = prompt.readable(claimed.text)
+        if text.strip(" .*\"'-").casefold() == prompt.NO_ANSWER.casefold():
+            return None
+        known = len(self._asked.context.passages)
+        cited = tuple(number - 1 for number in claimed.marks if 1 <= number <= known)
+        self._invented += len(claimed.marks) - len(cited)
+        return Claim(text=text, cited=cited)
+
+    async def _structured(self, model: ChatModel, schema: Mapping[str, Any]) -> None:
+        """Output that meets the schema, after so many repairs; its fields are looked for in the sources."""
+        request = await self._compute(lambda: self._request(model, ()), admitted=True)
+        wrong: str | None = None
+        for repair in range(structured.REPAIRS + 1):
+            if repair and self._seconds < _LEAST_SECONDS:
+                break
+            written = Written(model=model, request=request)
+            self.spent.append(Spent(written=written, purpose=Purpose.REPAIR if repair else Purpose.ANSWER))
+            try:
+                async with contextlib.aclosing(generate.pieces(written, deadline_seconds=self._seconds)) as pieces:
+                    async for _ in pieces:
+                        pass
+            finally:
+                self._note(written)
+            parse = functools.partial(structured.parsed, written.text, schema)
+            output, wrong = await self._compute(parse, admitted=True)
+            if wrong is None:
+                self.output = output
+                self.fields = await self._compute(functools.partial(self._sourced, output), admitted=True)
+                return
+            request = structured.repaired(request, written.text, wrong)
+        raise OutputInvalidError(
+            f"the output of {model.spec.name} does not meet response_schema after {structured.REPAIRS} repairs: {wrong}"
+        )
+
+    def _sourced(self, output: object) -> tuple[FieldCitation, ...]:
+        """The fields that the sources hold, each with its verified place."""
+        found: list[FieldCitation] = []
+        for pointer, names, value in structured.leaves(output):
+            if (said := self._validator.field(names, value)) is not None:
+                cited = tuple(each.n for each in said.citations)
+                found.append(FieldCitation(path=pointer, citations=cited, support=said.sentence.support))
+        return tuple(found)
+
+    def _request(self, model: ChatModel, corrections: Sequence[str]) -> ChatRequest:
+        asked = self._asked
+        hides = asked.rules.policy.personal_data is not PersonalData.ALLOW
+        mask: Callable[[str], str] = personal.masked if hides else str
+        render = functools.partial(
+            prompt.render,
+            policy=asked.rules.policy,
+            question=mask(asked.text),
+            sources=[
+                dataclasses.replace(prompt.source_of(each), text=mask(each.text)) for each in asked.context.passages
+            ],
+            turns=[prompt.PromptTurn(asked=mask(each.asked), answered=mask(each.answered)) for each in asked.turns],
+            summary=None if asked.summary is None else mask(asked.summary),
+            structured=asked.question.response_schema is not None,
+            corrections=corrections,
+        )
+        try:
+            messages = render(asked.rules.template)
+        except InvalidInputError:  # it was checked when it was set, and yet it makes far too much of these sources
+            messages, self._template_failed = render(prompt.DEFAULT), True
+        purse = dataclasses.replace(asked.purse, left_usd=self._left_usd)
+        most = purse.output_tokens(model.spec)
+        if not most:
+            raise ModelRefusedError(f"{model.spec.name} is too dear for what is left of the budget", code="budget")
+        return ChatRequest(messages=messages, max_tokens=most, json_schema=asked.question.response_schema)
+
+    def _note(self, written: Written) -> None:
+        """What a call cost, and how it went."""
+        if self._left_usd is not None:
+            self._left_usd = max(0.0, self._left_usd - written.cost_usd)
+        self.attempts.append(
+            Attempt(
+                model=written.model.spec.name,
+                outcome=written.outcome,
+                total_ms=written.total_ms,
+                first_token_ms=written.first_token_ms,
+            )
+        )
+
+    def _missed(self, model: ChatModel, outcome: str) -> None:
+        self.attempts.append(Attempt(model=model.spec.name, outcome=outcome, total_ms=0.0))
+
+    @property
+    def _seconds(self) -> float:
+        return self._patience.left_seconds - RESERVE_SECONDS
+
+    def notices(self) -> tuple[Notice, ...]:
+        """What the asker should know of how this answer was written."""
+        checked = self._validator
+        removed = len(checked.unsupported) - checked.flagged
+        said = [
+            (removed, "unsupported_removed", f"{removed} sentences were left out: no source says what they said"),
+            (checked.flagged, "unsupported", f"{checked.flagged} sentences stand on no source: they carry no footnote"),
+            (
+                self._invented,
+                "invented_sources",
+                f"{self._invented} footnotes to sources that do not exist were left out",
+            ),
+            (checked.corrected, "citations_corrected", f"the sources of {checked.corrected} sentences were put right"),
+            (checked.personal, "personal_data", f"{checked.personal} sentences held personal data"),
+            (checked.shortened, "shortened", "the answer was longer than the policy allows"),
+            (
+                self._template_failed,
+                "template_unusable",
+                "the policy's template does not render: the default one was used",
+            ),
+            (self._cut, "cut_off", "the model reached its output limit: the answer may lack its end"),
+            (
+                bool(self._asked.question.deltas and self._taint),
+                "deltas_withheld",
+                "the sources hold orders to a model: only validated sentences were told",
+            ),
+        ]
+        return tuple(Notice(code=code, message=message) for there, code, message in said if there)
+
+
+class _Deltas:
+    """The raw text as it may be shown: inert, and no more of it once it says what the system message says."""
+
+    def __init__(self, request: ChatRequest, *, withheld: bool) -> None:
+        system = [each.text for each in request.messages if each.role == "system"]
+        words = " ".join(system).casefold().split()
+        self._secret = {tuple(words[at : at + _SHINGLE]) for at in range(len(words) - _SHINGLE + 1)}
+        self._stream = Stream()
+        self._lately = ""
+        self._withheld = withheld
+
+    def feed(self, piece: generate.Piece) -> str:
+        """What of a piece may be told now."""
+        if self._withheld:
+            return ""
+        shown = prompt.readable(self._stream.feed(piece.text) if piece.text else self._stream.end())
+        self._lately = (self._lately + shown)[-_LATELY_CHARS:]
+        words = self._lately.casefold().split()
+        runs = (tuple(words[at : at + _SHINGLE]) for at in range(len(words) - _SHINGLE + 1))
+        self._withheld = not self._secret.isdisjoint(runs)
+        return "" if self._withheld else shown

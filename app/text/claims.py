@@ -1,0 +1,102 @@
+"""The sentences of what a model writes, as they end, each with the numbers of the sources that it names."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from app.text import inert, sentences, shown
+
+_NUMBERS = re.compile(r"(\d{1,4})(?:\s?[–-]\s?(\d{1,4}))?")  # noqa: RUF001 - the dash itself
+_MOST_RANGE = 20  # sources that one mark may span
+_ENDED = re.compile(r"(?:[.!?…。！？][\"'”’)*_]*\s?(?:\[[^\[\]\n]{1,40}\]\s?)+|\[[^\[\]\n]{1,40}\][.!?…。！？]+)\s*\Z")  # noqa: RUF001
+_LEADING = re.compile(rf"(?:{inert.MARK.pattern})+\s*", re.IGNORECASE)
+_OPEN = re.compile(r"\s?[\[【][^\]】]{0,40}\Z")
+_HEADING = re.compile(r"#{1,6}\s|[-=*_]{3,}\s*\Z|```")
+_ITEM = re.compile(r"(?:[-*+•‣◦▪]|\d{1,3}[.)])\s+")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A sentence that has ended."""
+
+    text: str  # inert, on one line, without marks
+    marks: tuple[int, ...]  # numbers as written, in order, each once
+
+
+class Claims:
+    """Cuts sentences off a text that comes in pieces.
+
+    One is cut when the next has begun, at a line's end, or at once where a source mark stands behind or before its stop: what
+    then still comes of marks goes with the next sentence, and names nothing.
+    """
+
+    def __init__(self) -> None:
+        self._rest = ""
+
+    def feed(self, piece: str) -> list[Claimed]:
+        """The sentences that have ended with this piece."""
+        self._rest += piece
+        *lines, last = self._rest.split("\n")
+        found = [each for line in lines for each in _of_line(line)]
+        if _ENDED.search(last):
+            self._rest = ""
+            return [*found, *_of_line(last)]
+        cut = _last_begun(last)
+        self._rest = last[cut:]
+        return [*found, *_of_line(last[:cut])]
+
+    def end(self) -> list[Claimed]:
+        """What is left when nothing more comes."""
+        rest, self._rest = self._rest, ""
+        return [each for line in rest.split("\n") for each in _of_line(line)]
+
+
+def numbers_of(text: str) -> tuple[int, ...]:
+    """The source numbers that the text's marks name, each once."""
+    found: dict[int, None] = {}
+    for mark in inert.MARK.finditer(text):
+        for first, last in _NUMBERS.findall(mark.group()):
+            upto = int(last) if last else int(first)
+            for number in range(int(first), min(upto, int(first) + _MOST_RANGE) + 1):
+                found.setdefault(number)
+    return tuple(found)
+
+
+def _last_begun(line: str) -> int:
+    """Where the last sentence begins that is more than marks; what stands before it has ended."""
+    begun = [
+        start for start, end in sentences.spans(line) if _OPEN.sub("", inert.MARK.sub("", line[start:end])).strip(" .")
+    ]
+    if len(begun) < 2:  # noqa: PLR2004 - one before, and the one that has begun
+        return 0
+    leading = _LEADING.match(line, begun[-1])
+    return leading.end() if leading else begun[-1]
+
+
+def _of_line(line: str) -> list[Claimed]:
+    """The sentences of a line; marks that stand alone go with the sentence before them."""
+    if _HEADING.match(line.strip()):
+        return []
+    item = _ITEM.match(line.lstrip())
+    pieces: list[str] = []
+    for start, end in sentences.spans(line):
+        piece = line[start:end]
+        alone = not inert.MARK.sub("", piece).strip(" .")
+        leading = _LEADING.match(piece)
+        if pieces and alone:
+            pieces[-1] += " " + piece
+        elif pieces and leading:
+            pieces[-1] += " " + leading.group()
+            pieces.append(piece[leading.end() :])
+        else:
+            pieces.append(piece)
+    found: list[Claimed] = []
+    for number, piece in enumerate(pieces):
+        text = shown.line(inert.inert(piece))
+        if number == 0 and item:
+            text = "- " + _ITEM.sub("", text, count=1)
+        text = re.sub(r"\s+([.!?,;:])", r"\1", text)
+        if any(char.isalnum() for char in text):
+            found.append(Claimed(text=text, marks=numbers_of(piece)))
+    return found

@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import AsyncGenerator
 
+from app.answering import prompt
 from app.domain.answers import Context, Draft
 from app.domain.errors import FootnoteError
 from app.domain.models import ChatRequest, Delta, Finished, Usage, estimated
@@ -67,7 +68,7 @@ async def pieces(written: Written, *, deadline_seconds: float) -> AsyncGenerator
     Raises:
         ModelDownError, ModelTimeoutError, ModelBusyError, ModelRefusedError.
     """
-    cut = Claims()
+    cut = Claims(read=prompt.readable)
     stream = written.model.stream(written.request, deadline_seconds=deadline_seconds)
     try:
         async for event in stream:

@@ -11,6 +11,7 @@ import regex
 
 from app.domain.errors import InvalidInputError
 from app.domain.models import ChatRequest, Message
+from app.text import inert
 
 REPAIRS = 2  # times that a model is told what is wrong with its output
 _MOST_SCHEMA_CHARS = 20_000
@@ -62,7 +63,10 @@ def parsed(text: str, schema: Mapping[str, Any]) -> tuple[Any, str | None]:
     except (RecursionError, TimeoutError, regex.error) as error:
         raise InvalidInputError(f"response_schema can't be checked against: {error}", code="bad_schema") from error
     if wrong is None:
-        return output, None
+        quiet = _inert(output)
+        if quiet != output and next(iter(validator.iter_errors(quiet)), None) is not None:
+            return None, "its strings may hold no links, images or mark-up"
+        return quiet, None
     place = "/".join(map(str, wrong.absolute_path))
     return None, f"{'/' + place if place else 'the whole'}: {wrong.message[:300]}"
 
@@ -91,6 +95,15 @@ def leaves(output: object) -> list[tuple[str, str, str]]:
             break
         found.append((pointer, " ".join(names).replace("_", " ").replace("-", " "), value))
     return found
+
+
+def _inert(output: Any) -> Any:
+    """The output, its strings without links, images and mark-up."""
+    if isinstance(output, dict):
+        return {key: _inert(each) for key, each in output.items()}
+    if isinstance(output, list):
+        return [_inert(each) for each in output]
+    return inert.inert(output) if isinstance(output, str) else output
 
 
 def _leaves(value: object, pointer: str, names: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], str]]:

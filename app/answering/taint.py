@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from app.domain.answers import Candidate, Passage
 from app.text import instructions, sentences
 
-_BESIDE = 2  # sentences on either side of an order, which mostly belong to it
+_BEHIND = 2  # sentences behind an order in its paragraph, which mostly belong to it: what is to be said
+_PARAGRAPH = "\n\n"
 
 
 class Taint:
-    """The ranges of passages that are orders to a model, with what stands beside them."""
+    """The ranges of passages that are orders to a model, with what stands behind them."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         """Look through the passages."""
@@ -42,6 +43,10 @@ def _ranges(passage: Passage) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     for place, order in enumerate(said):
         if order:
-            first, last = places[max(0, place - _BESIDE)], places[min(len(places) - 1, place + _BESIDE)]
-            found.append((passage.start + first[0], passage.start + last[1]))
+            start, end = places[place]
+            for behind in range(place + 1, min(place + 1 + _BEHIND, len(places))):
+                if _PARAGRAPH in text[end : places[behind][0]]:
+                    break
+                end = places[behind][1]
+            found.append((passage.start + start, passage.start + end))
     return found

@@ -97,6 +97,7 @@ class Writing:
         self.validate_ms = 0.0
         self.output: Any = None
         self.fields: tuple[FieldCitation, ...] = ()
+        self._uncited: list[str] = []  # fields that no source holds
         self._new_answer()
 
     @property
@@ -202,13 +203,12 @@ class Writing:
         return said
 
     def _claim(self, claimed: Claimed) -> Claim | None:
-        text = prompt.readable(claimed.text)
-        if text.strip(" .*\"'-").casefold() == prompt.NO_ANSWER.casefold():
+        if claimed.text.strip(" .*\"'-").casefold() == prompt.NO_ANSWER.casefold():
             return None
         known = len(self._asked.context.passages)
         cited = tuple(number - 1 for number in claimed.marks if 1 <= number <= known)
         self._invented += len(claimed.marks) - len(cited)
-        return Claim(text=text, cited=cited)
+        return Claim(text=claimed.text, cited=cited)
 
     async def _structured(self, model: ChatModel, schema: Mapping[str, Any]) -> None:
         """Output that meets the schema, after so many repairs; its fields are looked for in the sources."""
@@ -243,6 +243,8 @@ class Writing:
             if (said := self._validator.field(names, value)) is not None:
                 cited = tuple(each.n for each in said.citations)
                 found.append(FieldCitation(path=pointer, citations=cited, support=said.sentence.support))
+            else:
+                self._uncited.append(pointer)
         return tuple(found)
 
     def _request(self, model: ChatModel, corrections: Sequence[str]) -> ChatRequest:
@@ -303,6 +305,11 @@ class Writing:
                 "invented_sources",
                 f"{self._invented} footnotes to sources that do not exist were left out",
             ),
+            (
+                bool(self._uncited),
+                "uncited_fields",
+                f"no source holds these fields as they stand: {', '.join(self._uncited)[:300]}",
+            ),
             (checked.corrected, "citations_corrected", f"the sources of {checked.corrected} sentences were put right"),
             (checked.personal, "personal_data", f"{checked.personal} sentences held personal data"),
             (checked.shortened, "shortened", "the answer was longer than the policy allows"),
@@ -328,7 +335,7 @@ class _Deltas:
         system = [each.text for each in request.messages if each.role == "system"]
         words = " ".join(system).casefold().split()
         self._secret = {tuple(words[at : at + _SHINGLE]) for at in range(len(words) - _SHINGLE + 1)}
-        self._stream = Stream()
+        self._stream = Stream(read=prompt.readable)
         self._lately = ""
         self._withheld = withheld
 
@@ -336,7 +343,7 @@ class _Deltas:
         """What of a piece may be told now."""
         if self._withheld:
             return ""
-        shown = prompt.readable(self._stream.feed(piece.text) if piece.text else self._stream.end())
+        shown = self._stream.feed(piece.text) if piece.text else self._stream.end()
         self._lately = (self._lately + shown)[-_LATELY_CHARS:]
         words = self._lately.casefold().split()
         runs = (tuple(words[at : at + _SHINGLE]) for at in range(len(words) - _SHINGLE + 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 
 from app.text import inert, sentences, shown
 
@@ -13,6 +14,7 @@ _ENDED = re.compile(r"(?:[.!?…。！？][\"'”’)*_]*\s?(?:\[[^\[\]\n]{1,40}
 _LEADING = re.compile(rf"(?:{inert.MARK.pattern})+\s*", re.IGNORECASE)
 _OPEN = re.compile(r"\s?[\[【][^\]】]{0,40}\Z")
 _HEADING = re.compile(r"#{1,6}\s|[-=*_]{3,}\s*\Z|```")
+_ROLE = re.compile(r"(?:system|assistant|user|human)\s*[:：]\s*", re.IGNORECASE)  # as a turn of a chat begins  # noqa: RUF001
 _ITEM = re.compile(r"(?:[-*+•‣◦▪]|\d{1,3}[.)])\s+")
 
 
@@ -31,25 +33,27 @@ class Claims:
     then still comes of marks goes with the next sentence, and names nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, read: Callable[[str], str] = str) -> None:
+        """Take what undoes escapes that the model copied; it is called with whole sentences."""
         self._rest = ""
+        self._read = read
 
     def feed(self, piece: str) -> list[Claimed]:
         """The sentences that have ended with this piece."""
         self._rest += piece
         *lines, last = self._rest.split("\n")
-        found = [each for line in lines for each in _of_line(line)]
+        found = [each for line in lines for each in _of_line(line, self._read)]
         if _ENDED.search(last):
             self._rest = ""
-            return [*found, *_of_line(last)]
+            return [*found, *_of_line(last, self._read)]
         cut = _last_begun(last)
         self._rest = last[cut:]
-        return [*found, *_of_line(last[:cut])]
+        return [*found, *_of_line(last[:cut], self._read)]
 
     def end(self) -> list[Claimed]:
         """What is left when nothing more comes."""
         rest, self._rest = self._rest, ""
-        return [each for line in rest.split("\n") for each in _of_line(line)]
+        return [each for line in rest.split("\n") for each in _of_line(line, self._read)]
 
 
 def numbers_of(text: str) -> tuple[int, ...]:
@@ -74,7 +78,7 @@ def _last_begun(line: str) -> int:
     return leading.end() if leading else begun[-1]
 
 
-def _of_line(line: str) -> list[Claimed]:
+def _of_line(line: str, read: Callable[[str], str]) -> list[Claimed]:
     """The sentences of a line; marks that stand alone go with the sentence before them."""
     if _HEADING.match(line.strip()):
         return []
@@ -93,7 +97,8 @@ def _of_line(line: str) -> list[Claimed]:
             pieces.append(piece)
     found: list[Claimed] = []
     for number, piece in enumerate(pieces):
-        text = shown.line(inert.inert(piece))
+        text = shown.line(inert.inert(read(piece)))
+        text = _ROLE.sub("", text, count=1) if _ROLE.match(text) else text
         if number == 0 and item:
             text = "- " + _ITEM.sub("", text, count=1)
         text = re.sub(r"\s+([.!?,;:])", r"\1", text)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 _LINK = "(link)"  # in place of an address: the source that a sentence stands on shows it, as text
+_MOST_PASSES = 8
 _MOST_HELD = 400  # characters that are held back for a bracket to close; a longer run is no link
 
 _IMAGE = re.compile(
@@ -37,6 +39,17 @@ def inert(text: str, *, marks: bool = False) -> str:
         text: of a model; whole, or cut where `Stream` cuts.
         marks: leave `[1]` where it stands.
     """
+    for _ in range(_MOST_PASSES):
+        before, text = text, _once(text, marks=marks)
+        if text == before:
+            break
+    else:  # made to come to life again and again
+        text = text.replace("<", "").replace("://", " ")
+    return text if marks else text.translate(_BRACKETS)
+
+
+def _once(text: str, *, marks: bool) -> str:
+    """What one pass takes out; what is left may hold something new, as `<b>` inside of a word of mark-up did."""
     text = _COMMENT.sub("", text)
     text = _IMAGE.sub("", text)
     text = _DEFINITION.sub("", text)
@@ -46,27 +59,28 @@ def inert(text: str, *, marks: bool = False) -> str:
         text = _REFERENCE.sub(r"\1", text)
     text = _TAG.sub("", text)
     text = _ADDRESS.sub(_LINK, text)
-    text = _EMPHASIS.sub("", text)
-    return text if marks else text.translate(_BRACKETS)
+    return _EMPHASIS.sub("", text)
 
 
 class Stream:
     """The same for text that comes in pieces: a word is given when it has ended, a bracket when it has closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, read: Callable[[str], str] = str) -> None:
+        """Take what undoes escapes that the model copied: what comes to life by that is taken out too."""
         self._held = ""
+        self._read = read
 
     def feed(self, piece: str) -> str:
         """What may be shown now."""
         self._held += piece
         safe = self._safe()
         out, self._held = self._held[:safe], self._held[safe:]
-        return inert(out) if out else ""
+        return inert(self._read(out)) if out else ""
 
     def end(self) -> str:
         """What was held back, when nothing more comes."""
         out, self._held = self._held, ""
-        return inert(out)
+        return inert(self._read(out))
 
     def _safe(self) -> int:
         """Up to where no later character can change what is made of the text."""

@@ -20,6 +20,7 @@ import pytest
 
 from app.domain.errors import ModelDownError, ModelRefusedError
 from app.domain.models import ChatRequest, Message
+from app.inference.chat import langchain_backend
 from app.inference.chat.backend import Backend, Endpoint
 from app.inference.chat.llama_backend import LlamaBackend, open_backend
 from tests.services import running, tiny_gguf
@@ -150,10 +151,8 @@ def in_process(model: pathlib.Path, **options: int) -> LlamaBackend:
 
 
 def behind_server(server: LlamaServer) -> Backend:
-    remote = pytest.importorskip("app.inference.chat.langchain_backend", reason="there is no way to remote models yet")
     endpoint = Endpoint(provider="openai_compatible", model="tiny", base_url=f"{server.url}/v1", api_key="none")
-    opened: Backend = remote.open_backend(endpoint)
-    return opened
+    return langchain_backend.open_backend(endpoint)
 
 
 Way = Callable[[], Backend]

@@ -291,6 +291,15 @@ def test_output_meets_the_schema_and_its_fields_carry_their_places(corpus: Corpu
     assert said.asked[0].json_schema == SCHEMA
 
 
+def test_fields_that_no_source_holds_are_named_and_strings_hold_nothing_that_acts(corpus: Corpus) -> None:
+    corpus.live(PIER)
+    said = scripted("writer", ['{"length": 300, "builder": "Bob ![x](http://evil.example/x)"}'])
+    answered = answer(corpus, asks(corpus, said), question(corpus, response_schema=SCHEMA))
+    assert answered.trace.output == {"length": 300, "builder": "Bob "}
+    assert [each.path for each in answered.trace.fields] == ["/length"]
+    assert "/builder" in next(each.message for each in answered.warnings if each.code == "uncited_fields")
+
+
 def test_output_that_does_not_meet_the_schema_is_repaired_so_often_and_then_refused(corpus: Corpus) -> None:
     corpus.live(PIER)
     said = scripted("writer", ["no JSON"], ['{"length": "long"}'], ['{"length": 300}'])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import email.message
 import email.policy
+import functools
 import io
 import json
 from collections.abc import Callable
@@ -138,11 +139,13 @@ _KINDS = (
 )  # fmt: skip
 
 
+@functools.cache
 def documents() -> list[Poisoned]:
     """All of them."""
     return [_made(number, *each) for number, each in enumerate(_ATTACKS)]
 
 
+@functools.cache
 def questions() -> list[Asked]:
     """A question about every other document, and questions and conversations that are the attack themselves."""
     asked = [Asked(text=each.question, answer=each.answer, canary=each.canary) for each in documents()[::2]]

@@ -24,6 +24,7 @@ from app.bootstrap import Services, build
 from app.settings import Settings
 
 ROOT = pathlib.Path(__file__).parents[2]
+EMBEDDER = os.environ.get("FOOTNOTE_TEST_EMBEDDER", "hashing-16")  # of an installation in the process
 _START_SECONDS = 60.0
 _BROKERS = {"rabbitmq": ("FOOTNOTE_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672//", 5672),
             "redis": ("FOOTNOTE_TEST_REDIS_URL", "redis://127.0.0.1:6379/5", 6379)}  # fmt: skip
@@ -257,9 +258,9 @@ def database() -> Iterator[str]:
 
 @contextlib.contextmanager
 def installation(folder: pathlib.Path, **limits: Any) -> Iterator[Services]:
-    """Services on a folder of their own; with FOOTNOTE_TEST_MODE=rabbitmq or =redis on production mode, with two workers."""
+    """Services on a folder of their own, with FOOTNOTE_TEST_EMBEDDER; with FOOTNOTE_TEST_MODE=rabbitmq or =redis on production mode, with two workers."""
     if not (broker := os.environ.get("FOOTNOTE_TEST_MODE")):
-        yield build(Settings(data_dir=folder / "folder", embedder="hashing-16", **limits))
+        yield build(Settings(data_dir=folder / "folder", embedder=EMBEDDER, **limits))
         return
     require(broker=broker)
     given = {f"FOOTNOTE_{name.upper()}": str(value) for name, value in limits.items()}

@@ -54,6 +54,8 @@ PIECES = [
         ("a < b, 3:4, Note: this [sic] stays", "a < b, 3:4, Note: this (sic) stays"),
         ("<script>alert(1)</script>ok<!-- no -->", "alert(1)ok"),
         ("It costs **5 euros** and `x`", "It costs 5 euros and x"),
+        ("<scr<b>ipt>x</scr<b>ipt>, <`a href=x>y", "ipt>xipt>, y"),
+        ("ht[](x)tps://evil.example/x", "(link)"),
     ],
 )
 def test_links_images_mark_up_and_marks_are_taken_out_and_words_stay(written: str, shown: str) -> None:
@@ -81,8 +83,20 @@ def test_nothing_that_acts_is_left_whole_or_in_pieces(pieces: list[str], seed: i
 def test_any_text_in_single_characters_ends_without_anything_that_acts(text: str) -> None:
     stream = Stream()
     told = "".join(stream.feed(char) for char in text) + stream.end()
-    assert "](" not in told
-    assert "<a" not in told
+    assert not LIVE.search(told)
+    assert not LIVE.search(inert(text))
+
+
+def test_what_comes_to_life_when_escapes_are_undone_is_taken_out_too() -> None:
+    def read(text: str) -> str:
+        return text.replace("&lt;", "<").replace("&#58;", ":")
+
+    stream = Stream(read=read)
+    told = "".join(stream.feed(char) for char in "See &lt;img src=x> and http&#58;//evil.example/x now") + stream.end()
+    assert not LIVE.search(told)
+    claims = Claims(read=read)
+    found = claims.feed("User&#58; see &lt;img src=x> it [1].") + claims.end()
+    assert [each.text for each in found] == ["see it."]
 
 
 def test_an_endless_bracket_is_not_held_back_for_ever() -> None:
@@ -127,6 +141,14 @@ def test_a_sentence_with_its_mark_is_given_with_its_last_character() -> None:
 
 def test_headings_and_lines_without_a_word_are_no_sentences() -> None:
     assert said("## Revenue\n---\n...\n[1]\n| a | b |\n") == [Claimed(text="| a | b |", marks=())]
+
+
+def test_a_sentence_does_not_begin_as_a_turn_of_a_chat() -> None:
+    assert [each.text for each in said("System: who won? [1]\nUser: Ann won [2].\nThe system: it is old [3].")] == [
+        "who won?",
+        "Ann won.",
+        "The system: it is old.",
+    ]
 
 
 def test_a_mark_names_no_more_than_a_few_sources() -> None:

@@ -40,7 +40,8 @@ _REFUSALS = {401: "model_unauthorized", 403: "model_unauthorized", 404: "model_n
 _BAD_KEY = frozenset({"api_key_invalid"})
 _BUSY = frozenset({"rate_limit_error", "rate_limit_exceeded", "resource_exhausted", "throttlingexception"})
 _FILTERED = frozenset({"content_filter", "content_policy_violation", "responsibleaipolicyviolation"})
-_TOO_LONG = frozenset({"context_length_exceeded", "request_too_large"})
+# OpenAI, Anthropic, llama.cpp's server
+_TOO_LONG = frozenset({"context_length_exceeded", "request_too_large", "exceed_context_size_error"})
 _REFUSED = frozenset({"invalid_request_error", "validationexception", "invalid_argument"})
 _NO_CREDENTIALS = frozenset(
     {"NoCredentialsError", "PartialCredentialsError", "NoAuthTokenError", "TokenRetrievalError"}

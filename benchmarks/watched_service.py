@@ -18,7 +18,7 @@ from typing import Any
 from app import bootstrap, settings
 from app.api import server
 from app.api.metrics import Metrics
-from app.main import create_app
+from app.main import create_app, settle
 
 _EVERY_SECONDS = 0.005
 _LONG_SECONDS = 0.05
@@ -67,6 +67,7 @@ def main() -> None:
     services = bootstrap.build(chosen, observer=Metrics())
     bound = server.bind("127.0.0.1", arguments.port)
     watched = Watched(create_app(chosen, services=services))
+    settle()
     running = server.Server(
         server.config(watched, grace_seconds=chosen.stop_grace_seconds, max_message_bytes=chosen.max_json_bytes),
         on_listening=lambda: services.announce(server.url_of(bound)),

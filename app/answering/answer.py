@@ -29,6 +29,7 @@ from app.answering.patience import Patience
 from app.answering.retrieve import Evidence
 from app.answering.search import Search, SearchHit
 from app.answering.summarize import Summaries
+from app.answering.taint import Taint
 from app.answering.writing import MODEL_ERRORS, Asked, Compute, Spent, Writing
 from app.domain import filters
 from app.domain.access import Principal
@@ -90,6 +91,7 @@ class Decided:
     packed: Context
     purse: route.Purse
     route: route.Route
+    taint: Taint  # looked for where a model is to be asked
     extracted: tuple[validate.Verified, Draft] | None  # where the extractive answerer is to answer: it has
 
 
@@ -285,13 +287,15 @@ class Ask:
                 chosen = dataclasses.replace(chosen, models=(), reason=reason)
             elif chosen.models:
                 extracted = None
-        return Decided(evidence=evidence, packed=packed, purse=purse, route=chosen, extracted=extracted)
+        taint = Taint(() if extracted is not None else packed.passages)
+        return Decided(evidence=evidence, packed=packed, purse=purse, route=chosen, taint=taint, extracted=extracted)
 
     def _asked(self, begun: Begun, decided: Decided) -> Asked:
         return Asked(
             text=begun.standalone,
             question=begun.question,
             context=decided.packed,
+            taint=decided.taint,
             rules=begun.rules,
             turns=[prompt.PromptTurn(asked=each.typed, answered=each.answer) for each in begun.recalled.turns],
             summary=begun.recalled.summary.text if begun.recalled.summary else None,

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from app.domain.answers import Block, Context, Passage
 from app.domain.ports import Tokenizer
 
+_CHARS_A_TOKEN = 4  # of English, by word pieces; for estimates
+
 
 def pack(passages: Sequence[Passage], *, tokenizer: Tokenizer, max_tokens: int) -> Context:
     """The best passages that fit; one that does not is left out whole, so that nothing is cut within a sentence.
@@ -19,11 +21,22 @@ def pack(passages: Sequence[Passage], *, tokenizer: Tokenizer, max_tokens: int) 
     """
     kept: list[Passage] = []
     total = 0
-    for passage, tokens in zip(passages, tokenizer.count([each.text for each in passages]), strict=True):
+    for passage, tokens in zip(passages, _counted(passages, tokenizer, max_tokens), strict=True):
         if total + tokens <= max_tokens:
             kept.append(passage)
             total += tokens
     return Context(passages=tuple(kept), blocks=_blocks(kept), tokens=total)
+
+
+def _counted(passages: Sequence[Passage], tokenizer: Tokenizer, max_tokens: int) -> list[int]:
+    """Tokens of each passage; estimated where all of them fit whatever they are: counting ten takes 4 ms.
+
+    A passage is cut to fit the window of its embedder, and has no more tokens than characters.
+    """
+    most = [min(len(each.text), tokenizer.window_tokens) for each in passages]
+    if sum(most) <= max_tokens:
+        return [min(limit, len(each.text) // _CHARS_A_TOKEN + 1) for limit, each in zip(most, passages, strict=True)]
+    return tokenizer.count([each.text for each in passages])
 
 
 def _blocks(passages: Sequence[Passage]) -> tuple[Block, ...]:

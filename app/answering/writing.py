@@ -35,6 +35,7 @@ from app.text.inert import Stream
 T = TypeVar("T")
 MODEL_ERRORS = (ModelDownError, ModelTimeoutError, ModelBusyError, ModelRefusedError)
 RESERVE_SECONDS = 2.0  # of a caller's patience, that the extractive answerer is left
+_WARM_AFTER_SECONDS = 0.03  # most models think for longer; one that does not needs the processor itself
 _LEAST_SECONDS = 0.5  # in which no model is asked
 _SHINGLE = 8  # words in a row of the system message that no answer says by chance
 _LATELY_CHARS = 400  # of what was told, in which these are looked for
@@ -55,6 +56,7 @@ class Asked:
     text: str  # as it stands alone
     question: Question
     context: Context
+    taint: Taint
     rules: InForce
     turns: Sequence[prompt.PromptTurn]
     summary: str | None
@@ -87,7 +89,7 @@ class Writing:
         self._verifier, self._checker = checks
         self._patience = patience
         self._compute = compute
-        self._taint = Taint(asked.context.passages)
+        self._taint = asked.taint
         self._told = False
         self._template_failed = False
         self._left_usd = asked.purse.left_usd
@@ -131,10 +133,12 @@ class Writing:
                 async for event in events:
                     yield event
         finally:
+            warming.cancel()
             await asyncio.gather(warming, return_exceptions=True)
 
     async def _warmed(self) -> None:
-        """Let the checker read the passages while the model does."""
+        """Let the checker read the passages while the model does; not before the model has been asked."""
+        await asyncio.sleep(_WARM_AFTER_SECONDS)
         await self._compute(lambda: self._checker.warm(self._asked.context.passages), admitted=True)
 
     async def _by_each(self) -> AsyncGenerator[Event, None]:

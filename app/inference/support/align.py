@@ -131,6 +131,10 @@ class Claimed:
         """The weight of all content words; above 0."""
         return sum(self.weights.values()) or 1.0
 
+    def held_by(self, window: Window) -> float:
+        """Share of the weight of its content words that a window holds."""
+        return sum(self.weights[stem] for stem in self.facts.content & window.held.stems) / self.total
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Held:

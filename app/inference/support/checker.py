@@ -26,7 +26,12 @@ _STRONG_JOINT = 0.5  # content words that `, and` is worth against a comma
 _SURE = 0.8  # score from which on what a claim cites is enough
 _NEAR_WORDS = 0.25  # share of the claim's words
 _NEAR_COSINE = 0.5
+_WORDS_ALONE = 0.85  # share of the claim's weight that a window holds, from which on words may be enough
+_LIKE = 0.5  # share of the window's words that the claim must hold for that
+_LIKE_COSINE = 0.85  # that is taken for such a window in place of a measured one; over 0.95 mostly
+_SURE_ALONE = 0.7  # score by that cosine, which is mostly too small, from which on it is enough
 _AS_GOOD = 0.98  # share of the best score
+_HELD = align.NAMES.index("held")
 _BETTER = 0.2  # by how much another passage must do better than a cited one that supports the claim
 
 
@@ -45,6 +50,7 @@ class _Found:
 
     score: float
     best: Weighed
+    by_words: bool = False  # without vectors
 
 
 class AlignmentChecker:
@@ -70,9 +76,8 @@ class AlignmentChecker:
         return self._model.threshold
 
     def warm(self, passages: Sequence[Passage]) -> None:
-        """Take passages apart and embed their sentences ahead of the first claim, while a model still writes."""
-        given = self._reader.evidence(passages)
-        self._vectors.of([sentence.text for read in given.read for sentence in read.sentences])
+        """Take passages apart ahead of the first claim, while a model still writes. Vectors are made where words leave doubt."""
+        self._reader.evidence(passages)
 
     def check(self, claims: Sequence[Claim], passages: Sequence[Passage]) -> list[Support]:
         """For each claim, its support by the passages. See `app.domain.ports.Checker`."""
@@ -96,11 +101,11 @@ class AlignmentChecker:
 
     def measure(self, texts: Sequence[str], places: Sequence[Collection[int]], given: Evidence) -> list[list[Weighed]]:
         """For each text the windows of its passages that were compared, none where it says nothing."""
-        claims = [align.claimed(facts.of(text), given.corpus) for text in texts]
-        spots = [
-            evidence.spots(claim, given, around) if _says_something(claim) else []
-            for claim, around in zip(claims, places, strict=True)
-        ]
+        return self._measured(texts, *_laid(texts, places, given), given)
+
+    def _measured(
+        self, texts: Sequence[str], claims: Sequence[Claimed], spots: Sequence[list[Spot]], given: Evidence
+    ) -> list[list[Weighed]]:
         parts = {
             (spot.place, at): given.read[spot.place].sentences[at].text
             for several in spots for spot in several for at in range(spot.first, spot.last + 1)
@@ -119,17 +124,37 @@ class AlignmentChecker:
         return self._reader.evidence(passages)
 
     def _best(self, texts: Sequence[str], places: Sequence[Collection[int]], given: Evidence) -> list[_Found | None]:
-        found: list[_Found | None] = []
-        for weighed in self.measure(texts, places, given):
-            if not weighed:
-                found.append(None)
-                continue
-            scores = self._model.scores([each.row for each in weighed])
-            # Of windows that do about as well the shortest one is cited.
-            good = [at for at in range(len(weighed)) if scores[at] >= scores.max() * _AS_GOOD]
-            best = min(good, key=lambda at: (weighed[at].spot.last - weighed[at].spot.first, -scores[at]))
-            found.append(_Found(float(scores[best]), weighed[best]))
+        claims, spots = _laid(texts, places, given)
+        found = [self._by_words(claim, several, given) for claim, several in zip(claims, spots, strict=True)]
+        left = [at for at, each in enumerate(found) if each is None]
+        measured = self._measured(
+            [texts[at] for at in left], [claims[at] for at in left], [spots[at] for at in left], given
+        )
+        for at, weighed in zip(left, measured, strict=True):
+            found[at] = self._chosen(weighed)
         return found
+
+    def _by_words(self, claim: Claimed, spots: Sequence[Spot], given: Evidence) -> _Found | None:
+        """The best window where words and facts alone make it sure: no vector of a near sentence could be so far off."""
+        weighed: list[Weighed] = []
+        for spot in spots:
+            window = self._reader.window(given, spot)
+            if claim.facts.content and claim.held_by(window) < _WORDS_ALONE:
+                continue
+            row, said = align.row(claim, window, given.held, cosine=_LIKE_COSINE, best=_LIKE_COSINE)
+            if row[_HELD] >= _LIKE:
+                weighed.append(Weighed(spot=spot, row=row, contradicted=said))
+        found = self._chosen(weighed)
+        return _Found(found.score, found.best, by_words=True) if found and found.score >= _SURE_ALONE else None
+
+    def _chosen(self, weighed: Sequence[Weighed]) -> _Found | None:
+        if not weighed:
+            return None
+        scores = self._model.scores([each.row for each in weighed])
+        # Of windows that do about as well the shortest one is cited.
+        good = [at for at in range(len(weighed)) if scores[at] >= scores.max() * _AS_GOOD]
+        best = min(good, key=lambda at: (weighed[at].spot.last - weighed[at].spot.first, -scores[at]))
+        return _Found(float(scores[best]), weighed[best])
 
     def _weigh(
         self,
@@ -175,6 +200,18 @@ class AlignmentChecker:
         )
 
 
+def _laid(
+    texts: Sequence[str], places: Sequence[Collection[int]], given: Evidence
+) -> tuple[list[Claimed], list[list[Spot]]]:
+    """The claims of the texts, and for each the windows that are worth a closer look."""
+    claims = [align.claimed(facts.of(text), given.corpus) for text in texts]
+    spots = [
+        evidence.spots(claim, given, around) if _says_something(claim) else []
+        for claim, around in zip(claims, places, strict=True)
+    ]
+    return claims, spots
+
+
 def _says_something(claim: Claimed) -> bool:
     return bool(claim.facts.content or claim.facts.quantities or claim.facts.dates)
 
@@ -190,7 +227,7 @@ def _least(several: Sequence[_Found]) -> float:
 
 
 def _sure(found: _Found | None) -> bool:
-    return found is not None and found.score >= _SURE
+    return found is not None and found.score >= (_SURE_ALONE if found.by_words else _SURE)
 
 
 def _partings(text: str, given: Evidence) -> list[list[str]]:

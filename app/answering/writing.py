@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -38,7 +39,6 @@ RESERVE_SECONDS = 2.0  # of a caller's patience, that the extractive answerer is
 _WARM_AFTER_SECONDS = 0.03  # most models think for longer; one that does not needs the processor itself
 _LEAST_SECONDS = 0.5  # in which no model is asked
 _SHINGLE = 8  # words in a row of the system message that no answer says by chance
-_LATELY_CHARS = 400  # of what was told, in which these are looked for
 
 
 class Compute(Protocol):
@@ -340,7 +340,7 @@ class _Deltas:
         words = " ".join(system).casefold().split()
         self._secret = {tuple(words[at : at + _SHINGLE]) for at in range(len(words) - _SHINGLE + 1)}
         self._stream = Stream(read=prompt.readable)
-        self._lately = ""
+        self._last: collections.deque[str] = collections.deque(maxlen=_SHINGLE)
         self._withheld = withheld
 
     def feed(self, piece: generate.Piece) -> str:
@@ -348,8 +348,9 @@ class _Deltas:
         if self._withheld:
             return ""
         shown = self._stream.feed(piece.text) if piece.text else self._stream.end()
-        self._lately = (self._lately + shown)[-_LATELY_CHARS:]
-        words = self._lately.casefold().split()
-        runs = (tuple(words[at : at + _SHINGLE]) for at in range(len(words) - _SHINGLE + 1))
-        self._withheld = not self._secret.isdisjoint(runs)
-        return "" if self._withheld else shown
+        for word in shown.casefold().split():  # the stream gives whole words
+            self._last.append(word)
+            if tuple(self._last) in self._secret:
+                self._withheld = True
+                return ""
+        return shown

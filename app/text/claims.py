@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from app.text import inert, sentences, shown
 
+_MAY_END = re.compile(r"[.!?…。！？｡।॥؟۔\n\]】:;]")  # noqa: RUF001 - the marks themselves
 _NUMBERS = re.compile(r"(\d{1,4})(?:\s?[–-]\s?(\d{1,4}))?")  # noqa: RUF001 - the dash itself
 _MOST_RANGE = 20  # sources that one mark may span
 _ENDED = re.compile(r"(?:[.!?…。！？][\"'”’)*_]*\s?(?:\[[^\[\]\n]{1,40}\]\s?)+|\[[^\[\]\n]{1,40}\][.!?…。！？]+)\s*\Z")  # noqa: RUF001
@@ -37,10 +38,19 @@ class Claims:
         """Take what undoes escapes that the model copied; it is called with whole sentences."""
         self._rest = ""
         self._read = read
+        self._may_end = False  # whether the rest holds what may end a sentence
 
     def feed(self, piece: str) -> list[Claimed]:
         """The sentences that have ended with this piece."""
         self._rest += piece
+        self._may_end = self._may_end or len(self._rest) > sentences.LONGEST or _MAY_END.search(piece) is not None
+        if not self._may_end:
+            return []
+        found = self._cut()
+        self._may_end = _MAY_END.search(self._rest) is not None
+        return found
+
+    def _cut(self) -> list[Claimed]:
         *lines, last = self._rest.split("\n")
         found = [each for line in lines for each in _of_line(line, self._read)]
         if _ENDED.search(last):

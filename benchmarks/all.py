@@ -28,6 +28,8 @@ NAMES = (
     "answers",
     "answer_latency",
     "answer_freshness",
+    "model_latency",
+    "long_conversation",
     "validation",
 )
 _TIMEOUT_SECONDS = 4 * 3600.0

@@ -48,7 +48,7 @@ def test_a_document_looks_as_designed(api: Any) -> None:
     assert shown["metadata"] == {"a": 1, "b": True}
     assert api.get(f"/v1/documents/by-external-id/x/y?collection={name}").json() == shown
     (version,) = api.get(f"/v1/documents/{made['document_id']}/versions").json()["data"]
-    assert list(version) == ["id", "seq", "sha256", "size_bytes", "pages", "chunks", "state", "created_at"]
+    assert list(version) == ["id", "seq", "sha256", "size_bytes", "pages", "chunks", "marks", "state", "created_at"]
     assert (version["id"], version["seq"], version["state"]) == (made["version_id"], 1, "live")
     (chunk,) = api.get(f"/v1/documents/{made['document_id']}/chunks").json()["data"]
     assert (chunk["text"], chunk["start"], chunk["end"]) == ("a text", 0, 6)

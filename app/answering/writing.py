@@ -154,6 +154,8 @@ class Writing:
                         yield event
             except MODEL_ERRORS as error:
                 last = error
+                if not self.attempts or self.attempts[-1].model != model.spec.name:
+                    self._missed(model, error.code)  # refused before it was called
                 if self._told:
                     yield Reset(reason=error.code)
                     self._told = False
@@ -195,6 +197,9 @@ class Writing:
                         yield Provisional(text=text)
                     if piece.ended and (said := await self._validated(piece.ended)):
                         yield Sentences(said=tuple(said), known_at=time.perf_counter())
+                    if self._validator.shortened:  # the rest would only be paid for
+                        written.outcome = "ok"
+                        break
         finally:
             self._note(written)
         self._cut = written.finished is not None and written.finished.reason == "length"

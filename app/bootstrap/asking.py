@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+
 from app.answering.answer import Ask
 from app.answering.search import Search
 from app.answering.summarize import Summaries
 from app.bootstrap.parts import Parts
+from app.domain.answers import Claim, Passage, Support
 from app.domain.events import Observer
-from app.domain.ports import Clock, Models, Reranker
+from app.domain.ports import Checker, Clock, Embedder, Models, Reranker
 from app.gateway.policies import Policies
 from app.inference.extractive.answerer import ExtractiveAnswerer
-from app.inference.support.checker import AlignmentChecker
 from app.settings import Settings
+
+
+class _LateChecker:
+    """Implements the checker's port by the one that is made when a model's first sentence comes: without models, none is."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+
+    @functools.cached_property
+    def _checker(self) -> Checker:
+        from app.inference.support.checker import AlignmentChecker  # noqa: PLC0415 - where a model writes
+
+        return AlignmentChecker(self._embedder)
+
+    @property
+    def threshold(self) -> float:
+        """See Checker."""
+        return self._checker.threshold
+
+    def warm(self, passages: Sequence[Passage]) -> None:
+        """See Checker."""
+        self._checker.warm(passages)
+
+    def check(self, claims: Sequence[Claim], passages: Sequence[Passage]) -> list[Support]:
+        """See Checker."""
+        return self._checker.check(claims, passages)
 
 
 def ask_of(
@@ -31,7 +60,7 @@ def ask_of(
         tokenizer=parts.embedder.tokenizer,
         reranker=reranker,
         extractive=ExtractiveAnswerer(parts.embedder),
-        checker=AlignmentChecker(parts.embedder),
+        checker=_LateChecker(parts.embedder),
         models=models,
         in_force=policies.in_force,
         clock=clock,

@@ -13,6 +13,7 @@ teach how models are attacked are found as well: their examples are orders to wh
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -42,13 +43,23 @@ class _Rule:
 
     kind: str
     stems: tuple[str, ...]
-    pattern: re.Pattern[str]
+    source: str
     before: int = 12  # characters that are looked at before a stem
     after: int = 160  # from its beginning on
 
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Compiled where one of its stems was seen: all of them take 20 ms, and most texts hold none."""
+        return _compiled(self.source)
+
+
+@functools.cache
+def _compiled(source: str) -> re.Pattern[str]:
+    return re.compile(source)
+
 
 def _rule(kind: str, stems: str, *patterns: str, before: int = 12, after: int = 160) -> _Rule:
-    return _Rule(kind, tuple(stems.split(";")), re.compile("|".join(patterns)), before, after)
+    return _Rule(kind, tuple(stems.split(";")), "|".join(patterns), before, after)
 
 
 # Of the words alone.

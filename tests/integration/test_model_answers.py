@@ -459,6 +459,8 @@ def test_an_answer_is_no_longer_than_the_policy_allows(corpus: Corpus) -> None:
     answered = answer(corpus, asks(corpus, said, policy=Policy(max_answer_chars=30)))
     assert answered.text == "The pier is 300 metres long."
     assert "shortened" in warned(answered)
+    assert [each.outcome for each in answered.trace.attempts] == ["ok"]
+    assert said.closed_early == 1  # what follows would only be paid for
 
 
 def test_turns_enter_the_prompt_and_what_came_from_a_deleted_document_does_not(corpus: Corpus) -> None:

@@ -171,13 +171,14 @@ class Ask:
                         lambda: self._extract(begun, evidence, decided.packed, taken), admitted=True
                     )
                 yield Sentences(said=extracted[0].said, known_at=time.perf_counter())
-                answer = _extracted(answer, *extracted, writing)
+                answer = _extracted(answer, *extracted, writing, spent)
+            calls = self._calls(begun, answer.id, spent)
+            verified = extracted[0] if extracted is not None else None
+            last = await compute(lambda: self._kept(begun, answer, calls, taken, evidence, verified), admitted=True)
         except BaseException:
             self._book_later(begun, spent, compute)
             raise
-        calls = self._calls(begun, answer.id, spent)
-        verified = extracted[0] if extracted is not None else None
-        yield await compute(lambda: self._kept(begun, answer, calls, taken, evidence, verified), admitted=True)
+        yield last
         self.summaries.after(begun.recalled, begun.principal, self._small(begun), begun.rules.policy, compute)
 
     def _begin(self, principal: Principal, question: Question, taken: _Timings) -> tuple[Begun, Evidence | None]:
@@ -247,7 +248,8 @@ class Ask:
         alone = rewrite.as_said(written.text, max_chars=self.max_query_chars) if written.outcome == "ok" else None
         if alone is None or alone == begun.checked.text:
             return begun
-        return self._standing_alone(begun, alone, begun.recalled.documents)
+        made = self._standing_alone(begun, alone, begun.recalled.documents)
+        return begun if made.checked.refusal is not None else made  # what a model made of it is nobody's question
 
     def _rewriter(self, begun: Begun) -> ChatModel | None:
         """Who is to make the question stand alone, where it may lean on turns before it."""
@@ -437,8 +439,18 @@ def _written(answer: Answer, writing: Writing) -> Answer:
         text, sentences = structured.as_text(writing.output), ()
     supports = [each.support for each in (sentences or writing.fields)]
     failed = [each for each in writing.attempts if each.outcome != "ok"]
+    trace = dataclasses.replace(
+        _spent_on(answer.trace, writing.spent),
+        template=writing.template,
+        attempts=tuple(writing.attempts),
+        output=writing.output,
+        fields=writing.fields,
+    )
+    unsaid = writing.output is not None or any(not each.citations for each in sentences)
+    leant_on = {*answer.leant_on, *(each.document_id for each in trace.evidence if unsaid)}
     return dataclasses.replace(
         answer,
+        leant_on=tuple(sorted(leant_on)),  # what carries no citation may be of any of them
         status=AnswerStatus.ANSWERED if sentences or writing.output is not None else AnswerStatus.NO_ANSWER,
         text=text,
         sentences=sentences,
@@ -447,16 +459,18 @@ def _written(answer: Answer, writing: Writing) -> Answer:
         route=spec.tier.value,
         model=spec.name,
         warnings=(*answer.warnings, *writing.notices(), *_fallen(failed, to=spec.name)),
-        trace=_spent_on(answer.trace, writing, template=writing.template),
+        trace=trace,
     )
 
 
-def _extracted(answer: Answer, verified: validate.Verified, drafted: Draft, writing: Writing | None) -> Answer:
+def _extracted(
+    answer: Answer, verified: validate.Verified, drafted: Draft, writing: Writing | None, spent: Sequence[Spent]
+) -> Answer:
     """The answer as the extractive answerer gave it."""
-    trace = answer.trace
+    trace = _spent_on(answer.trace, spent)
     warnings = (*answer.warnings, *_dropped(verified.dropped))
     if writing is not None:
-        trace = _spent_on(trace, writing, template=None)
+        trace = dataclasses.replace(trace, attempts=tuple(writing.attempts))
         warnings = (*warnings, *_fallen(writing.attempts, to=drafted.model))
     return dataclasses.replace(
         answer,
@@ -472,17 +486,13 @@ def _extracted(answer: Answer, verified: validate.Verified, drafted: Draft, writ
     )
 
 
-def _spent_on(trace: Trace, writing: Writing, *, template: str | None) -> Trace:
-    used = [each.written for each in writing.spent]
+def _spent_on(trace: Trace, spent: Sequence[Spent]) -> Trace:
+    used = [each.written for each in spent]
     return dataclasses.replace(
         trace,
-        template=template,
-        attempts=tuple(writing.attempts),
         prompt_tokens=sum(each.usage.prompt_tokens for each in used),
         completion_tokens=sum(each.usage.completion_tokens for each in used),
         cost_usd=sum(each.cost_usd for each in used),
-        output=writing.output,
-        fields=writing.fields,
     )
 
 

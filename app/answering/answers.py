@@ -6,7 +6,7 @@ import dataclasses
 import uuid
 from collections.abc import Sequence
 
-from app.answering.remember import without
+from app.answering.remember import without, without_leaning
 from app.domain import filters
 from app.domain.access import Principal
 from app.domain.answers import MAX_SOURCES, Answer, Notice, Question
@@ -71,7 +71,7 @@ def _shown(answer: Answer, readable: set[uuid.UUID]) -> Answer:
     if not hidden and not leant:
         return answer
     if leant:
-        answer = dataclasses.replace(answer, standalone=None, leant_on=())
+        answer = without_leaning(answer)
     return dataclasses.replace(without(answer, hidden), warnings=(*answer.warnings, _HIDDEN))
 
 

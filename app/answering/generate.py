@@ -14,6 +14,8 @@ from app.domain.ports import Answerer, ChatModel
 from app.domain.vectors import Vector
 from app.text.claims import Claimed, Claims
 
+_MOST_CHARS_A_TOKEN = 16
+
 
 def draft(answerer: Answerer, question: str, vector: Vector | None, context: Context) -> Draft:
     """What the answerer makes of the evidence; nothing, and sure of nothing, where there is none. Raises as it does."""
@@ -76,6 +78,11 @@ async def pieces(written: Written, *, deadline_seconds: float) -> AsyncGenerator
                 if written.first_token_ms is None:
                     written.first_token_ms = _milliseconds(written)
                 written.text += event.text
+                if (
+                    len(written.text) > written.request.max_tokens * _MOST_CHARS_A_TOKEN
+                ):  # it does not keep to the limit
+                    written.finished = Finished(reason="length", usage=None)
+                    break
                 yield Piece(text=event.text, ended=tuple(cut.feed(event.text)))
             else:
                 written.finished = event

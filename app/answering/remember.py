@@ -25,7 +25,7 @@ def keep(database: Database, answer: Answer, calls: Sequence[ModelCall] = ()) ->
         with database.write() as work:
             there = work.documents.many(sorted({*answer.leant_on, *(each.document_id for each in answer.citations)}))
             if not there.keys() >= set(answer.leant_on):
-                answer = dataclasses.replace(answer, standalone=None, leant_on=())
+                answer = without_leaning(answer)
             if not _noted(work, answer):
                 _booked(work, calls)
                 work.commit()
@@ -69,6 +69,15 @@ def _noted(work: WriteWork, answer: Answer) -> bool:
     return work.conversations.touch(answer.conversation_id, answer.created_at, title=title)
 
 
+def without_leaning(answer: Answer) -> Answer:
+    """The answer without the words that came from documents which it does not cite: a part of them is gone or closed."""
+    text, sentences = text_of([each for each in answer.sentences if each.citations])
+    trace = dataclasses.replace(answer.trace, output=None, fields=())
+    if answer.trace.output is not None:
+        text = ""
+    return dataclasses.replace(answer, standalone=None, leant_on=(), text=text, sentences=sentences, trace=trace)
+
+
 def without(answer: Answer, numbers: set[int]) -> Answer:
     """The answer without these citations and the sentences that stand on any of them."""
     if not numbers:
@@ -76,4 +85,5 @@ def without(answer: Answer, numbers: set[int]) -> Answer:
     text, sentences = text_of([each for each in answer.sentences if numbers.isdisjoint(each.citations)])
     citations = tuple(each for each in answer.citations if each.n not in numbers)
     trace = dataclasses.replace(answer.trace, output=None, fields=())  # its fields can't be told apart any more
+    text = "" if answer.trace.output is not None else text
     return dataclasses.replace(answer, text=text, sentences=sentences, citations=citations, trace=trace)

@@ -30,7 +30,7 @@ _PARTS = re.compile(r"\?(?=.*\?)|;|\b(?:and|as well as) (?:who|what|when|where|w
 _REASONS = re.compile(
     r"\b(?:why|explain|summari[sz]e|describe|discuss|how (?:do|does|did|can|is|are|was|were))\b", re.IGNORECASE
 )
-_TABLE_ROW = re.compile(r"\S \| \S|(?:\s\$?\d[\d,.]*){4}")
+_TABLE_ROW = re.compile(r"\S \| \S")
 _TIERS = tuple(Tier)
 
 
@@ -56,7 +56,7 @@ class Purse:
         if self.left_usd is not None and (spec.price.input_usd or spec.price.output_usd):
             rest = self.left_usd - spec.price.of(Usage(prompt_tokens=self.prompt_tokens))
             each = spec.price.of(Usage(completion_tokens=1))
-            most = min(most, int(rest / each) if each else (most if rest >= 0 else 0))
+            most = int(min(most, rest / each)) if each else (most if rest >= 0 else 0)
         return most if most >= min(_LEAST_OUTPUT_TOKENS, spec.output_tokens) else 0
 
 
@@ -74,7 +74,9 @@ def choose(models: Models, question: Question, context: Context, policy: Policy,
         _require_allowed(models, question.model, policy)
     structured = question.response_schema is not None
     able = [each for each in models.all() if _may(each.spec, policy, structured=structured)]
-    if wanted == EXTRACTIVE and not structured:
+    if wanted == EXTRACTIVE:
+        if structured:
+            raise InvalidInputError(f"response_schema needs a model; `extractive` is {asked}", code="no_model")
         return Route(models=(), reason=asked)
     if not able:
         if structured:
@@ -89,6 +91,10 @@ def choose(models: Models, question: Question, context: Context, policy: Policy,
     if not context.passages or (strongest and strongest < _WEAK_COSINE):
         return Route(models=(), reason="the evidence is too weak to ask a model")
     paid = [each for each in able if purse.output_tokens(each.spec)]
+    if not paid and structured:
+        raise InvalidInputError(
+            "response_schema needs a model, and none fits the budget or the window", code="no_model"
+        )
     if not paid:
         return Route(models=(), reason="no model fits the budget or the window")
     tier, why = _tier(question.text, context)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import regex
@@ -16,6 +17,7 @@ from app.text import inert
 REPAIRS = 2  # times that a model is told what is wrong with its output
 _MOST_SCHEMA_CHARS = 20_000
 _MOST_DEPTH = 24
+_MOST_EXPANDED = 3000  # parts of a schema whose references are unfolded: what a check of an output may walk
 _MOST_FIELDS = 200  # of an output, that are looked for in the sources
 _MOST_SAID_CHARS = 8000  # of wrong output, that a model is shown again
 _PATTERN_SECONDS = 0.05  # for one `pattern`: it comes from a caller, and may be one that never ends
@@ -39,6 +41,11 @@ def require_schema(schema: Mapping[str, Any]) -> None:
             raise InvalidInputError("response_schema: `patternProperties` is not taken", code="bad_schema")
         if key in ("$ref", "$dynamicRef") and not (isinstance(value, str) and value.startswith("#")):
             raise InvalidInputError("response_schema: `$ref` may only point into the schema itself", code="bad_schema")
+    if _expanded(schema) > _MOST_EXPANDED:
+        raise InvalidInputError(
+            f"response_schema unfolds to over {_MOST_EXPANDED} parts, or a `$ref` of it leads back to itself",
+            code="bad_schema",
+        )
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
@@ -48,19 +55,61 @@ def require_schema(schema: Mapping[str, Any]) -> None:
         ) from error
 
 
+def _expanded(schema: Mapping[str, Any]) -> float:
+    """How many parts there are with every `$ref` unfolded; infinite where one leads back to itself.
+
+    Raises:
+        InvalidInputError: a `$ref` leads nowhere.
+    """
+    known: dict[int, float] = {}
+    under_way: set[int] = set()
+
+    def of(value: object) -> float:
+        if not isinstance(value, Mapping | list):
+            return 0
+        key = id(value)
+        if key in under_way:
+            return math.inf
+        if key not in known:
+            under_way.add(key)
+            parts = value.values() if isinstance(value, Mapping) else value
+            known[key] = 1 + sum(map(of, parts))
+            if isinstance(value, Mapping) and isinstance(value.get("$ref"), str):
+                known[key] += of(_referred(schema, value["$ref"]))
+            under_way.discard(key)
+        return known[key]
+
+    return of(schema)
+
+
+def _referred(schema: Mapping[str, Any], reference: str) -> object:
+    """What `#/a/b` points to."""
+    found: Any = schema
+    for part in reference.removeprefix("#").split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        try:
+            found = found[int(name)] if isinstance(found, list) else found[name]
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            raise InvalidInputError(
+                f"response_schema: `$ref` {reference[:100]!r} leads nowhere", code="bad_schema"
+            ) from error
+    return found
+
+
 def parsed(text: str, schema: Mapping[str, Any]) -> tuple[Any, str | None]:
     """The output, and None; or None, and what is wrong with it in one sentence."""
     import jsonschema  # noqa: PLC0415 - 60 ms, where a schema is given
 
     fenced = _FENCE.match(text)
     try:
-        output = json.loads(fenced[1] if fenced else text, parse_constant=_refuse)
+        output = json.loads(fenced[1] if fenced else text, parse_constant=_refuse, parse_float=_finite)
+        json.dumps(output, ensure_ascii=False).encode()  # half of a surrogate pair is no character
     except (ValueError, RecursionError) as error:
         return None, f"it is not JSON: {error}"
     validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})(schema)
     try:
         wrong = next(iter(validator.iter_errors(output)), None)
-    except (RecursionError, TimeoutError, regex.error) as error:
+    except (RecursionError, TimeoutError, ArithmeticError, regex.error) as error:
         raise InvalidInputError(f"response_schema can't be checked against: {error}", code="bad_schema") from error
     if wrong is None:
         quiet = _inert(output)
@@ -87,6 +136,34 @@ def as_text(output: object) -> str:
     return json.dumps(output, ensure_ascii=False)
 
 
+def hidden(output: Any, mask: Callable[[str], str]) -> Any:
+    """The output with its strings and keys as `mask` gives them."""
+    if isinstance(output, dict):
+        return {mask(key): hidden(each, mask) for key, each in output.items()}
+    if isinstance(output, list):
+        return [hidden(each, mask) for each in output]
+    return mask(output) if isinstance(output, str) else output
+
+
+def emptied(output: Any, pointers: Collection[str], schema: Mapping[str, Any]) -> Any | None:
+    """The output without the texts at these places; None where it meets the schema no more."""
+    import jsonschema  # noqa: PLC0415 - 60 ms, where a schema is given
+
+    def without(value: Any, pointer: str) -> Any:
+        if isinstance(value, dict):
+            return {key: without(each, f"{pointer}/{_escaped(key)}") for key, each in value.items()}
+        if isinstance(value, list):
+            return [without(each, f"{pointer}/{place}") for place, each in enumerate(value)]
+        return "" if pointer in pointers else value
+
+    made = without(output, "")
+    return made if jsonschema.Draft202012Validator(schema).is_valid(made) else None
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
+
+
 def leaves(output: object) -> list[tuple[str, str, str]]:
     """Fields that hold a value: JSON Pointer, the words of its keys, and the value as text; the first 200."""
     found: list[tuple[str, str, str]] = []
@@ -100,7 +177,7 @@ def leaves(output: object) -> list[tuple[str, str, str]]:
 def _inert(output: Any) -> Any:
     """The output, its strings without links, images and mark-up."""
     if isinstance(output, dict):
-        return {key: _inert(each) for key, each in output.items()}
+        return {inert.inert(key): _inert(each) for key, each in output.items()}
     if isinstance(output, list):
         return [_inert(each) for each in output]
     return inert.inert(output) if isinstance(output, str) else output
@@ -109,8 +186,7 @@ def _inert(output: Any) -> Any:
 def _leaves(value: object, pointer: str, names: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], str]]:
     if isinstance(value, dict):
         for key, each in value.items():
-            escaped = str(key).replace("~", "~0").replace("/", "~1")
-            yield from _leaves(each, f"{pointer}/{escaped}", (*names, str(key)))
+            yield from _leaves(each, f"{pointer}/{_escaped(str(key))}", (*names, str(key)))
     elif isinstance(value, list):
         for place, each in enumerate(value):
             yield from _leaves(each, f"{pointer}/{place}", names)
@@ -139,6 +215,11 @@ def _walk(value: object, depth: int) -> Iterator[tuple[int, str | None, object]]
     elif isinstance(value, list):
         for each in value:
             yield from _walk(each, depth + 1)
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    return value if math.isfinite(value) else _refuse(number)
 
 
 def _refuse(constant: str) -> float:

@@ -198,7 +198,7 @@ class Validator:
                 break
             if not self._holds(support):
                 self.unsupported.append(claim.text)
-                if self._keeps_unsupported:
+                if self._keeps_unsupported and not any(map(self._taint.covers, support.sources)):
                     self.flagged += 1
                     said.append(self._verifier.flag(text, support.score))
                 continue

@@ -37,7 +37,9 @@ T = TypeVar("T")
 MODEL_ERRORS = (ModelDownError, ModelTimeoutError, ModelBusyError, ModelRefusedError)
 RESERVE_SECONDS = 2.0  # of a caller's patience, that the extractive answerer is left
 _WARM_AFTER_SECONDS = 0.03  # most models think for longer; one that does not needs the processor itself
+_TEXT_WORDS = 4  # from which on a field of structured output is a text, and not a name or a choice
 _LEAST_SECONDS = 0.5  # in which no model is asked
+_SHARE = 0.6  # of the time that is left, for a model that is not the last: one that hangs may not starve the next
 _SHINGLE = 8  # words in a row of the system message that no answer says by chance
 
 
@@ -91,6 +93,7 @@ class Writing:
         self._compute = compute
         self._taint = asked.taint
         self._told = False
+        self._behind = 0  # models that may still be asked after this one
         self._template_failed = False
         self._left_usd = asked.purse.left_usd
         self.attempts: list[Attempt] = []
@@ -143,7 +146,8 @@ class Writing:
 
     async def _by_each(self) -> AsyncGenerator[Event, None]:
         last: Exception | None = None
-        for model in self._route.models:
+        for place, model in enumerate(self._route.models):
+            self._behind = sum(each.state.available for each in self._route.models[place + 1 :])
             if self._seconds < _LEAST_SECONDS:
                 self._missed(model, "no_time")
                 continue
@@ -191,7 +195,7 @@ class Writing:
         provisional = _Deltas(request, withheld=bool(self._taint)) if self._asked.question.deltas else None
         self.spent.append(Spent(written=written, purpose=purpose))
         try:
-            async with contextlib.aclosing(generate.pieces(written, deadline_seconds=self._seconds)) as pieces:
+            async with contextlib.aclosing(generate.pieces(written, deadline_seconds=self._share)) as pieces:
                 async for piece in pieces:
                     if provisional is not None and (text := provisional.feed(piece)):
                         yield Provisional(text=text)
@@ -229,7 +233,7 @@ class Writing:
             written = Written(model=model, request=request)
             self.spent.append(Spent(written=written, purpose=Purpose.REPAIR if repair else Purpose.ANSWER))
             try:
-                async with contextlib.aclosing(generate.pieces(written, deadline_seconds=self._seconds)) as pieces:
+                async with contextlib.aclosing(generate.pieces(written, deadline_seconds=self._share)) as pieces:
                     async for _ in pieces:
                         pass
             finally:
@@ -237,24 +241,42 @@ class Writing:
             parse = functools.partial(structured.parsed, written.text, schema)
             output, wrong = await self._compute(parse, admitted=True)
             if wrong is None:
+                output, wrong = await self._compute(functools.partial(self._sourced, output, schema), admitted=True)
+            if wrong is None:
                 self.output = output
-                self.fields = await self._compute(functools.partial(self._sourced, output), admitted=True)
                 return
             request = structured.repaired(request, written.text, wrong)
         raise OutputInvalidError(
-            f"the output of {model.spec.name} does not meet response_schema after {structured.REPAIRS} repairs: {wrong}"
+            f"the output of {model.spec.name} does not meet response_schema after {structured.REPAIRS} repairs, "
+            f"at {(wrong or '').partition(':')[0][:100]}"
         )
 
-    def _sourced(self, output: object) -> tuple[FieldCitation, ...]:
-        """The fields that the sources hold, each with its verified place."""
+    def _sourced(self, output: Any, schema: Mapping[str, Any]) -> tuple[Any, str | None]:
+        """The output as it may be told, its fields' places kept; or what is wrong with it.
+
+        Texts that no source says are emptied: a model can be made to write anything into them.
+        """
+        hides = self._asked.rules.policy.personal_data
+        masked = structured.hidden(output, personal.masked)
+        if hides is not PersonalData.ALLOW and masked != output:
+            if hides is PersonalData.REFUSE:
+                return None, "the whole: it holds personal data, which may not be told"
+            output = masked
+        self._new_answer()
         found: list[FieldCitation] = []
+        self._uncited, texts = [], []
         for pointer, names, value in structured.leaves(output):
             if (said := self._validator.field(names, value)) is not None:
                 cited = tuple(each.n for each in said.citations)
                 found.append(FieldCitation(path=pointer, citations=cited, support=said.sentence.support))
-            else:
-                self._uncited.append(pointer)
-        return tuple(found)
+                continue
+            self._uncited.append(pointer)
+            if len(value.split()) >= _TEXT_WORDS:
+                texts.append(pointer)
+        if texts and (output := structured.emptied(output, texts, schema)) is None:
+            return None, f"{texts[0]}: no source says this; leave it empty or say what a source says"
+        self.fields = tuple(found)
+        return output, None
 
     def _request(self, model: ChatModel, corrections: Sequence[str]) -> ChatRequest:
         asked = self._asked
@@ -265,7 +287,13 @@ class Writing:
             policy=asked.rules.policy,
             question=mask(asked.text),
             sources=[
-                dataclasses.replace(prompt.source_of(each), text=mask(each.text)) for each in asked.context.passages
+                dataclasses.replace(
+                    prompt.source_of(each),
+                    title=mask(each.title),
+                    headings=tuple(map(mask, each.headings)),
+                    text=mask(each.text),
+                )
+                for each in asked.context.passages
             ],
             turns=[prompt.PromptTurn(asked=mask(each.asked), answered=mask(each.answered)) for each in asked.turns],
             summary=None if asked.summary is None else mask(asked.summary),
@@ -301,6 +329,11 @@ class Writing:
     @property
     def _seconds(self) -> float:
         return self._patience.left_seconds - RESERVE_SECONDS
+
+    @property
+    def _share(self) -> float:
+        """Of that, what one call may take while others stand behind it."""
+        return self._seconds * (_SHARE if self._behind else 1.0)
 
     def notices(self) -> tuple[Notice, ...]:
         """What the asker should know of how this answer was written."""

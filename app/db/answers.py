@@ -98,7 +98,7 @@ class SqlAnswers(Repository):
             for each in self.connection.execute(query):
                 citations[each.answer_id].append(_citation(each))
         leanings: dict[uuid.UUID, list[uuid.UUID]] = {}
-        for some in batches([row.id for row in rows if row.standalone is not None]):
+        for some in batches([row.id for row in rows]):
             there = sa.select(answer_leaning).where(answer_leaning.c.answer_id.in_(some))
             for each in self.connection.execute(there.order_by(answer_leaning.c.document_id)):
                 leanings.setdefault(each.answer_id, []).append(each.document_id)
@@ -114,8 +114,8 @@ class SqlAnswers(Repository):
                 numbers.setdefault(row.answer_id, set()).add(row.n)
             self.connection.execute(answer_citation.delete().where(cited))
             leant = answer_leaning.c.document_id.in_(some)
-            leaning = sa.select(answer_leaning.c.answer_id).where(leant).scalar_subquery()
-            self.connection.execute(table.update().where(table.c.id.in_(leaning)).values(standalone=None))
+            leaning = set(self.connection.execute(sa.select(answer_leaning.c.answer_id).where(leant)).scalars())
+            self._forget_leanings(sorted(leaning))
             self.connection.execute(answer_leaning.delete().where(leant))
         for answer_ids in batches(sorted(numbers)):
             query = sa.select(table.c.id, table.c.sentences, table.c.warnings, table.c.trace).where(
@@ -124,6 +124,18 @@ class SqlAnswers(Repository):
             rows = [_without(row, numbers[row.id]) for row in self.connection.execute(self.locked(query, table))]
             self.write_each(table, rows)
         return len(numbers)
+
+    def _forget_leanings(self, answer_ids: Sequence[uuid.UUID]) -> None:
+        """Take out what carries no citation and may come from a document that is gone."""
+        for some in batches(answer_ids):
+            query = sa.select(table.c.id, table.c.sentences, table.c.warnings, table.c.trace).where(
+                table.c.id.in_(some)
+            )
+            rows = [
+                {"written": row.id, "standalone": None, **_without_uncited(row)}
+                for row in self.connection.execute(self.locked(query, table))
+            ]
+            self.write_each(table, rows)
 
     def prune(self, *, created_before: dt.datetime, limit: int) -> int:
         """Delete answers that old."""
@@ -143,6 +155,16 @@ def _without(row: Row, numbers: set[int]) -> dict[str, object]:
         "text": text,
         "sentences": _sentence_rows(sentences),
         "warnings": _notice_rows(warnings),
+        "trace": row.trace and {**row.trace, "output": None, "fields": []},
+    }
+
+
+def _without_uncited(row: Row) -> dict[str, object]:
+    """The columns of an answer without sentences that carry no citation, and without structured output."""
+    text, sentences = text_of([each for each in _sentences(row.sentences) if each.citations])
+    return {
+        "text": text,
+        "sentences": _sentence_rows(sentences),
         "trace": row.trace and {**row.trace, "output": None, "fields": []},
     }
 

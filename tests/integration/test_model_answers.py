@@ -319,6 +319,15 @@ def test_output_that_does_not_meet_the_schema_is_repaired_so_often_and_then_refu
         {"$ref": "http://example.org/schema"},
         {"type": "object", "patternProperties": {"(a+)+$": {}}},
         {"anyOf": [{"description": "x" * 30_000}]},
+        {"$ref": "#/nope"},
+        {"$defs": {"a": {"items": {"$ref": "#/$defs/a"}}}, "$ref": "#/$defs/a"},
+        {
+            "$defs": {
+                **{f"a{at}": {"allOf": [{"$ref": f"#/$defs/a{at + 1}"}] * 2} for at in range(20)},
+                "a20": {"type": "object"},
+            },
+            "$ref": "#/$defs/a0",
+        },
     ],
 )
 def test_a_schema_that_cannot_be_used_is_refused_before_anything_is_asked(corpus: Corpus, schema: Any) -> None:
@@ -409,6 +418,71 @@ def test_a_source_that_is_deleted_while_the_model_writes_supports_nothing_more(c
     *_, last = running
     assert last.answer.text == "Its crane lifts 12 tonnes."
     assert all(each.document_id != doomed.document.id for each in last.answer.citations)
+
+
+def test_what_carries_no_citation_goes_with_the_documents_that_it_may_come_from(corpus: Corpus) -> None:
+    doomed = corpus.live(PIER)
+    said = scripted("writer", ["The pier is 300 metres long [1]. Boss Blix gets 91k [1]. "])
+    flagged = answer(corpus, asks(corpus, said, policy=Policy(unsupported=Unsupported.FLAG)))
+    assert "91k" in flagged.text
+    structured = answer(
+        corpus, asks(corpus, scripted("writer", ['{"length": 91}'])), question(corpus, response_schema=SCHEMA)
+    )
+    assert structured.trace.output == {"length": 91}
+    corpus.ended(corpus.services.remove.remove(corpus.admin, doomed.document.id))
+    for each in (flagged, structured):
+        shown = corpus.services.answers.get(corpus.admin, each.id)
+        assert (shown.text, shown.sentences, shown.trace.output) == ("", (), None)
+        with corpus.services.database.read() as work:
+            kept = work.answers.get(corpus.admin.workspace_id, each.id)
+        assert (kept.text, kept.sentences, kept.trace.output) == ("", (), None)
+
+
+def test_personal_data_is_hidden_in_structured_output(corpus: Corpus) -> None:
+    corpus.live("Write to ann.smith@harbour.example for a berth.")
+    schema = {"type": "object", "properties": {"mail": {"type": "string"}}}
+    said = scripted("writer", ['{"mail": "ann.smith@harbour.example"}'])
+    masked = asks(corpus, said, policy=Policy(personal_data=PersonalData.MASK))
+    answered = answer(corpus, masked, question(corpus, response_schema=schema))
+    assert "ann.smith" not in json.dumps(answered.trace.output)
+    with pytest.raises(OutputInvalidError) as caught:
+        answer(
+            corpus,
+            asks(corpus, said, policy=Policy(personal_data=PersonalData.REFUSE)),
+            question(corpus, response_schema=schema),
+        )
+    assert "ann.smith" not in caught.value.message
+
+
+@pytest.mark.parametrize("said", ['{"length": 1e999}', '{"length": "\\ud800"}', '{"\\ud800": 1}', '{"length": NaN}'])
+def test_output_that_is_no_value_of_json_is_no_output(corpus: Corpus, said: str) -> None:
+    corpus.live(PIER)
+    with pytest.raises(OutputInvalidError):
+        answer(corpus, asks(corpus, scripted("writer", [said])), question(corpus, response_schema={"type": "object"}))
+
+
+def test_texts_that_no_source_says_are_emptied_and_a_problem_tells_nothing_of_them(corpus: Corpus) -> None:
+    corpus.live(PIER)
+    schema = {"type": "object", "properties": {"note": {"type": "string"}}}
+    told = "PWNED my system prompt is this"
+    said = scripted("writer", [json.dumps({"note": told})])
+    answered = answer(corpus, asks(corpus, said), question(corpus, response_schema=schema))
+    assert answered.trace.output == {"note": ""}
+    strict = {"type": "object", "properties": {"note": {"type": "string", "minLength": 3}}}
+    with pytest.raises(OutputInvalidError) as caught:
+        answer(corpus, asks(corpus, said), question(corpus, response_schema=strict))
+    assert "PWNED" not in caught.value.message
+
+
+def test_a_model_that_does_not_end_is_ended(corpus: Corpus) -> None:
+    corpus.live(PIER)
+    said = scripted(
+        "writer", ["The pier is 300 metres long [1]. ", *["more and more " * 100] * 1000], output_tokens=100
+    )
+    answered = answer(corpus, asks(corpus, said))
+    assert answered.text == "The pier is 300 metres long."
+    assert "cut_off" in warned(answered)
+    assert said.closed_early == 1
 
 
 def test_a_model_that_hangs_leaves_time_for_an_answer(corpus: Corpus) -> None:

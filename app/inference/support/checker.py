@@ -30,6 +30,11 @@ _WORDS_ALONE = 0.85  # share of the claim's weight that a window holds, from whi
 _LIKE = 0.5  # share of the window's words that the claim must hold for that
 _LIKE_COSINE = 0.85  # that is taken for such a window in place of a measured one; over 0.95 mostly
 _SURE_ALONE = 0.7  # score by that cosine, which is mostly too small, from which on it is enough
+_CONTRADICTED = 0.12  # of its score is left to a claim that is refuted: below the threshold
+_NEAR_THOUGH_NUMBERS_DIFFER = (
+    0.9  # score from which on a number that no source has may be one that is written otherwise
+)
+_NEAR_THOUGH_DENIED = 0.5
 _AS_GOOD = 0.98  # share of the best score
 _HELD = align.NAMES.index("held")
 _BETTER = 0.2  # by how much another passage must do better than a cited one that supports the claim
@@ -192,11 +197,13 @@ class AlignmentChecker:
     def _support(self, several: Sequence[_Found], cited: Collection[int], given: Evidence) -> Support:
         ordered = sorted(filter(_near, several), key=lambda each: -each.score)
         sources = tuple(dict.fromkeys(_candidate(each, given) for each in ordered))
+        contradicted = tuple(dict.fromkeys(said for each in several for said in each.best.contradicted))
+        score = min((each.score for each in several), default=0.0)
         return Support(
-            score=min((each.score for each in several), default=0.0),
+            score=score * _CONTRADICTED if _refuted(score, contradicted) else score,
             sources=sources,
             corrected=any(each.best.spot.place not in cited for each in ordered),
-            contradicted=tuple(dict.fromkeys(said for each in several for said in each.best.contradicted)),
+            contradicted=contradicted,
         )
 
 
@@ -214,6 +221,14 @@ def _laid(
 
 def _says_something(claim: Claimed) -> bool:
     return bool(claim.facts.content or claim.facts.quantities or claim.facts.dates)
+
+
+def _refuted(score: float, contradicted: Sequence[str]) -> bool:
+    """Whether what no source has weighs more than how near the rest is."""
+    numeric = any(char.isdigit() for said in contradicted for char in said)
+    return (numeric and score < _NEAR_THOUGH_NUMBERS_DIFFER) or (
+        "negation" in contradicted and score < _NEAR_THOUGH_DENIED
+    )
 
 
 def _near(found: _Found) -> bool:

@@ -241,9 +241,7 @@ class Ask:
         spent.append(Spent(written=written, purpose=Purpose.REWRITE))
         with contextlib.suppress(*MODEL_ERRORS):  # `written` has the code; the rules' question stands
             seconds = min(rewrite.MODEL_SECONDS, patience.left_seconds)
-            async with contextlib.aclosing(generate.pieces(written, deadline_seconds=seconds)) as pieces:
-                async for _ in pieces:
-                    pass
+            await generate.whole(written, deadline_seconds=seconds)
         taken.add("rewrite", start)
         alone = rewrite.as_said(written.text, max_chars=self.max_query_chars) if written.outcome == "ok" else None
         if alone is None or alone == begun.checked.text:
@@ -352,23 +350,7 @@ class Ask:
 
     def _calls(self, begun: Begun, answer_id: uuid.UUID | None, spent: Sequence[Spent]) -> list[ModelCall]:
         now = self.clock.now()
-        return [
-            ModelCall(
-                id=new_id(),
-                workspace_id=begun.principal.workspace_id,
-                key_id=begun.principal.key_id,
-                answer_id=answer_id,
-                model=each.written.model.spec.name,
-                purpose=each.purpose,
-                outcome=each.written.outcome,
-                usage=each.written.usage,
-                cost_usd=each.written.cost_usd,
-                first_token_ms=each.written.first_token_ms,
-                total_ms=each.written.total_ms,
-                created_at=now,
-            )
-            for each in spent
-        ]
+        return [each.call(begun.principal, answer_id, now) for each in spent]
 
     def _book_later(self, begun: Begun, spent: Sequence[Spent], compute: Compute) -> None:
         """Calls that were paid for though no answer came of them; whoever asked may be gone, so nobody waits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import AsyncGenerator
@@ -95,6 +96,13 @@ async def pieces(written: Written, *, deadline_seconds: float) -> AsyncGenerator
         written.total_ms = _milliseconds(written)
         if isinstance(stream, AsyncGenerator):
             await stream.aclose()
+
+
+async def whole(written: Written, *, deadline_seconds: float) -> None:
+    """The same for who waits for all of it: `written` has it. Raises as `pieces`."""
+    async with contextlib.aclosing(pieces(written, deadline_seconds=deadline_seconds)) as several:
+        async for _ in several:
+            pass
 
 
 def _milliseconds(written: Written) -> float:

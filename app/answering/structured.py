@@ -98,26 +98,35 @@ def _referred(schema: Mapping[str, Any], reference: str) -> object:
 
 def parsed(text: str, schema: Mapping[str, Any]) -> tuple[Any, str | None]:
     """The output, and None; or None, and what is wrong with it in one sentence."""
-    import jsonschema  # noqa: PLC0415 - 60 ms, where a schema is given
-
     fenced = _FENCE.match(text)
     try:
         output = json.loads(fenced[1] if fenced else text, parse_constant=_refuse, parse_float=_finite)
         json.dumps(output, ensure_ascii=False).encode()  # half of a surrogate pair is no character
     except (ValueError, RecursionError) as error:
         return None, f"it is not JSON: {error}"
-    validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})(schema)
-    try:
-        wrong = next(iter(validator.iter_errors(output)), None)
-    except (RecursionError, TimeoutError, ArithmeticError, regex.error) as error:
-        raise InvalidInputError(f"response_schema can't be checked against: {error}", code="bad_schema") from error
+    wrong = _first_wrong(output, schema)
     if wrong is None:
-        quiet = _inert(output)
-        if quiet != output and next(iter(validator.iter_errors(quiet)), None) is not None:
+        quiet = hidden(output, inert.inert)
+        if quiet != output and _first_wrong(quiet, schema) is not None:
             return None, "its strings may hold no links, images or mark-up"
         return quiet, None
     place = "/".join(map(str, wrong.absolute_path))
     return None, f"{'/' + place if place else 'the whole'}: {wrong.message[:300]}"
+
+
+def _first_wrong(output: object, schema: Mapping[str, Any]) -> Any | None:
+    """The first place where the output does not meet the schema, a jsonschema.ValidationError; None where it does.
+
+    Raises:
+        InvalidInputError: the schema can't be checked against.
+    """
+    import jsonschema  # noqa: PLC0415 - 60 ms, where a schema is given
+
+    validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})(schema)
+    try:
+        return next(iter(validator.iter_errors(output)), None)
+    except (RecursionError, TimeoutError, ArithmeticError, regex.error) as error:
+        raise InvalidInputError(f"response_schema can't be checked against: {error}", code="bad_schema") from error
 
 
 def repaired(request: ChatRequest, said: str, wrong: str) -> ChatRequest:
@@ -137,7 +146,7 @@ def as_text(output: object) -> str:
 
 
 def hidden(output: Any, mask: Callable[[str], str]) -> Any:
-    """The output with its strings and keys as `mask` gives them."""
+    """The output with its strings and keys as `mask` gives them: without personal data, or without what acts."""
     if isinstance(output, dict):
         return {mask(key): hidden(each, mask) for key, each in output.items()}
     if isinstance(output, list):
@@ -147,7 +156,6 @@ def hidden(output: Any, mask: Callable[[str], str]) -> Any:
 
 def emptied(output: Any, pointers: Collection[str], schema: Mapping[str, Any]) -> Any | None:
     """The output without the texts at these places; None where it meets the schema no more."""
-    import jsonschema  # noqa: PLC0415 - 60 ms, where a schema is given
 
     def without(value: Any, pointer: str) -> Any:
         if isinstance(value, dict):
@@ -157,7 +165,7 @@ def emptied(output: Any, pointers: Collection[str], schema: Mapping[str, Any]) -
         return "" if pointer in pointers else value
 
     made = without(output, "")
-    return made if jsonschema.Draft202012Validator(schema).is_valid(made) else None
+    return made if _first_wrong(made, schema) is None else None
 
 
 def _escaped(key: str) -> str:
@@ -172,15 +180,6 @@ def leaves(output: object) -> list[tuple[str, str, str]]:
             break
         found.append((pointer, " ".join(names).replace("_", " ").replace("-", " "), value))
     return found
-
-
-def _inert(output: Any) -> Any:
-    """The output, its strings without links, images and mark-up."""
-    if isinstance(output, dict):
-        return {inert.inert(key): _inert(each) for key, each in output.items()}
-    if isinstance(output, list):
-        return [_inert(each) for each in output]
-    return inert.inert(output) if isinstance(output, str) else output
 
 
 def _leaves(value: object, pointer: str, names: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], str]]:

@@ -8,12 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from app.answering import remember
 from app.answering.conversations import RECALLED, Recalled, turns_after
-from app.answering.generate import Written, pieces
-from app.answering.writing import MODEL_ERRORS, Compute
+from app.answering.generate import Written, whole
+from app.answering.writing import MODEL_ERRORS, Compute, Spent
 from app.domain.access import Principal
 from app.domain.conversations import Summary, Turn
 from app.domain.errors import FootnoteError
-from app.domain.ids import new_id
 from app.domain.models import ChatRequest, Message, ModelCall, Purpose
 from app.domain.policies import PersonalData, Policy
 from app.domain.ports import ChatModel, Clock
@@ -81,23 +80,8 @@ class Summaries:
             model=model, request=_request(old, [turn for _, turn in folded], personal.masked if hides else str)
         )
         with contextlib.suppress(*MODEL_ERRORS):  # the next turn tries again
-            async with contextlib.aclosing(pieces(written, deadline_seconds=_SECONDS)) as said:
-                async for _ in said:
-                    pass
-        call = ModelCall(
-            id=new_id(),
-            workspace_id=principal.workspace_id,
-            key_id=principal.key_id,
-            answer_id=None,
-            model=model.spec.name,
-            purpose=Purpose.SUMMARY,
-            outcome=written.outcome,
-            usage=written.usage,
-            cost_usd=written.cost_usd,
-            first_token_ms=written.first_token_ms,
-            total_ms=written.total_ms,
-            created_at=self._clock.now(),
-        )
+            await whole(written, deadline_seconds=_SECONDS)
+        call = Spent(written=written, purpose=Purpose.SUMMARY).call(principal, None, self._clock.now())
         self._note(call)
         text = shown.line(inert.inert(written.text))[:_MAX_CHARS] if written.outcome == "ok" else ""
         documents = {document for _, turn in folded for document in turn.documents} | set(old.documents if old else ())

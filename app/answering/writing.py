@@ -6,8 +6,10 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
+import datetime as dt
 import functools
 import time
+import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -17,6 +19,7 @@ from app.answering.generate import Written
 from app.answering.patience import Patience
 from app.answering.route import Purse, Route
 from app.answering.taint import Taint
+from app.domain.access import Principal
 from app.domain.answers import Attempt, Claim, Context, FieldCitation, Notice, Question
 from app.domain.errors import (
     InvalidInputError,
@@ -26,7 +29,8 @@ from app.domain.errors import (
     ModelTimeoutError,
     OutputInvalidError,
 )
-from app.domain.models import ChatRequest, Purpose
+from app.domain.ids import new_id
+from app.domain.models import ChatRequest, ModelCall, Purpose
 from app.domain.policies import InForce, PersonalData, Unsupported
 from app.domain.ports import ChatModel, Checker
 from app.text import personal
@@ -71,6 +75,23 @@ class Spent:
 
     written: Written
     purpose: Purpose
+
+    def call(self, principal: Principal, answer_id: uuid.UUID | None, now: dt.datetime) -> ModelCall:
+        """As the books have it."""
+        return ModelCall(
+            id=new_id(),
+            workspace_id=principal.workspace_id,
+            key_id=principal.key_id,
+            answer_id=answer_id,
+            model=self.written.model.spec.name,
+            purpose=self.purpose,
+            outcome=self.written.outcome,
+            usage=self.written.usage,
+            cost_usd=self.written.cost_usd,
+            first_token_ms=self.written.first_token_ms,
+            total_ms=self.written.total_ms,
+            created_at=now,
+        )
 
 
 class Writing:
@@ -233,9 +254,7 @@ class Writing:
             written = Written(model=model, request=request)
             self.spent.append(Spent(written=written, purpose=Purpose.REPAIR if repair else Purpose.ANSWER))
             try:
-                async with contextlib.aclosing(generate.pieces(written, deadline_seconds=self._share)) as pieces:
-                    async for _ in pieces:
-                        pass
+                await generate.whole(written, deadline_seconds=self._share)
             finally:
                 self._note(written)
             parse = functools.partial(structured.parsed, written.text, schema)

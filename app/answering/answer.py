@@ -259,7 +259,7 @@ class Ask:
         policy = begun.rules.policy
         if begun.question.model == route.EXTRACTIVE or begun.left_usd == 0:
             return None
-        may = (each for each in self.models.all() if policy.models is None or each.spec.name in policy.models)
+        may = (each for each in self.models.all() if policy.allows(each.spec.name))
         return next((each for each in may if each.spec.tier is Tier.SMALL and each.state.available), None)
 
     def _retrieve(self, begun: Begun, taken: _Timings) -> Evidence:

@@ -111,12 +111,12 @@ def _require_allowed(models: Models, name: str, policy: Policy) -> None:
         return
     if models.get(name) is None:
         raise NotFoundError(f"no model `{name}`: GET /v1/models lists them", code="model_not_found")
-    if policy.models is not None and name not in policy.models:
+    if not policy.allows(name):
         raise ForbiddenError(f"the policy does not allow the model `{name}`", code="model_not_allowed")
 
 
 def _may(spec: ModelSpec, policy: Policy, *, structured: bool) -> bool:
-    return (policy.models is None or spec.name in policy.models) and (spec.structured or not structured)
+    return policy.allows(spec.name) and (spec.structured or not structured)
 
 
 def _tier(text: str, context: Context) -> tuple[Tier, str]:

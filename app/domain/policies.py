@@ -55,6 +55,10 @@ class Policy:
     max_cost_usd: float | None = None  # of one request
     daily_cost_usd: float | None = None  # of the workspace; past it the extractive answerer answers
 
+    def allows(self, model: str) -> bool:
+        """Whether a model of this name may be asked."""
+        return self.models is None or model in self.models
+
 
 DEFAULTS = Policy()
 

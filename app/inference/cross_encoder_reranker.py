@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Sequence
-from typing import Any
 
 from app.domain.errors import ConfigurationError, OverloadedError, TransientError
+from app.inference import hub_model
 from app.inference.specs import RerankerSpec
 from app.inference.tokenizers_tokenizer import clean
 
@@ -29,22 +28,14 @@ class CrossEncoderReranker:
         Raises:
             ConfigurationError: the library is missing, the model is not here and may not be fetched, or is no reranker.
         """
-        if not allow_download:  # read when the hub's client is imported; the library's own switch is set below too
-            os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-        try:
-            import sentence_transformers  # noqa: PLC0415 - five seconds and 400 MB, only where such a model is used
-        except ImportError as error:
-            raise ConfigurationError(
-                f"the reranker {spec.name} needs sentence-transformers: pip install 'footnote[models]'"
-            ) from error
-        try:
-            self._model: Any = sentence_transformers.CrossEncoder(
-                spec.model, device=device, local_files_only=not allow_download, max_length=spec.window_tokens
-            )
-        except (OSError, ValueError) as error:
-            hint = "" if allow_download else " (it is not on this machine, and downloads are not allowed)"
-            raise ConfigurationError(f"the reranker {spec.name} can't be loaded{hint}: {error}") from error
+        self._model = hub_model.loaded(
+            "CrossEncoder",
+            spec.model,
+            called=f"the reranker {spec.name}",
+            allow_download=allow_download,
+            device=device,
+            max_length=spec.window_tokens,
+        )
         if (labels := int(self._model.num_labels)) != 1:
             raise ConfigurationError(
                 f"the reranker {spec.name} is none: it gives {labels} scores for a passage, not one"

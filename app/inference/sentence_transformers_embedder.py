@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from app.domain.errors import ConfigurationError
 from app.domain.vectors import Matrix
+from app.inference import hub_model
 from app.inference.batcher import Kind, Prepared
 from app.inference.tokenizers_tokenizer import ModelTokenizer, clean
 
@@ -33,22 +32,9 @@ class SentenceTransformersEncoder:
         Raises:
             ConfigurationError: the library is missing, or the model is not here and may not be fetched.
         """
-        if not allow_download:  # read when the hub's client is imported; the library's own switch is set below too
-            os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-        try:
-            import sentence_transformers  # noqa: PLC0415 - five seconds and 400 MB, only where such a model is used
-        except ImportError as error:
-            raise ConfigurationError(
-                f"the embedder {name!r} needs sentence-transformers: pip install 'footnote[models]'"
-            ) from error
-        try:
-            self._model: Any = sentence_transformers.SentenceTransformer(
-                name, device=device, local_files_only=not allow_download
-            )
-        except (OSError, ValueError) as error:
-            hint = "" if allow_download else " (it is not on this machine, and downloads are not allowed)"
-            raise ConfigurationError(f"the embedder {name!r} can't be loaded{hint}: {error}") from error
+        self._model = hub_model.loaded(
+            "SentenceTransformer", name, called=f"the embedder {name!r}", allow_download=allow_download, device=device
+        )
         self._model.eval()
         self._name = name
         self._dimensions = int(self._model.get_embedding_dimension())

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
@@ -19,6 +19,7 @@ from app.api.house import House
 from app.domain.access import Principal
 from app.domain.answers import Question
 from app.domain.errors import DeadlineExceededError
+from app.domain.waiting import TimeUpError, Waits
 
 T = TypeVar("T")
 Told = tuple[str, dict[str, Any]]  # an event's name, and what it says
@@ -39,6 +40,7 @@ class Asking:
         self.patience = Patience(house.settings.answer_deadline_seconds)
         self._house = house
         self._question = question
+        self._waits = Waits()
         self._events = house.services.ask(principal, question, self.patience, house.compute.run, replay_of=replay_of)
 
     async def whole(self) -> dict[str, Any]:
@@ -47,11 +49,12 @@ class Asking:
 
     async def last(self) -> Answered:
         """The last event. Raises as `whole`."""
-        async with contextlib.aclosing(self._events), self._timed():
-            async for event in self._events:
-                if isinstance(event, Answered):
-                    await anext(self._events, None)  # what follows an answer is begun
-                    return event
+        async with contextlib.aclosing(self._events):
+            with contextlib.closing(self._waits):
+                while (event := await self._next()) is not None:
+                    if isinstance(event, Answered):
+                        await self._next()  # what follows an answer is begun
+                        return event
         raise AssertionError("an answer's events end with the answer")
 
     async def first(self) -> Event | None:
@@ -78,6 +81,7 @@ class Asking:
                 else:
                     yield "answer", self.represented(event)
                 event = await self._next()
+        self._waits.close()
 
     def represented(self, event: Answered) -> dict[str, Any]:
         """An answer as its client sees it."""
@@ -90,15 +94,10 @@ class Asking:
             self._house.metrics.stage(f"ask.{step}", spent / 1000, 1)
 
     async def _next(self) -> Event | None:
-        async with self._timed():
-            return await anext(self._events, None)
-
-    @contextlib.asynccontextmanager
-    async def _timed(self) -> AsyncIterator[None]:
+        end = asyncio.get_running_loop().time() + self.patience.left_seconds
         try:
-            async with asyncio.timeout(self.patience.left_seconds):
-                yield
-        except TimeoutError as error:
+            return await self._waits.until(end, anext(self._events, None))
+        except TimeUpError as error:
             self.patience.leave()  # a thread ends at its next step
             seconds = self._house.settings.answer_deadline_seconds
             raise DeadlineExceededError(

@@ -16,6 +16,7 @@ from app.answering.patience import Patience
 from app.api import problems, replies
 from app.api.asking import Told, attended
 from app.domain.errors import FootnoteError
+from app.domain.waiting import TimeUpError, Waits
 
 log = structlog.get_logger("footnote.api")
 
@@ -54,14 +55,15 @@ class EventStream(Response):
 
     async def _sent(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        clock = asyncio.get_running_loop().time
         async with contextlib.aclosing(guarded(self._events, request_id=self._request_id)) as events:
-            async for name, value in events:
-                body = _block(name, value)
-                try:
-                    async with asyncio.timeout(_SEND_SECONDS):
-                        await send({"type": "http.response.body", "body": body, "more_body": True})
-                except TimeoutError as error:
-                    raise ClientDisconnect from error
+            with contextlib.closing(Waits()) as waits:
+                async for name, value in events:
+                    sending = send({"type": "http.response.body", "body": _block(name, value), "more_body": True})
+                    try:
+                        await waits.until(clock() + _SEND_SECONDS, sending)
+                    except TimeUpError as error:
+                        raise ClientDisconnect from error
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from app.domain.errors import ConfigurationError, FootnoteError, ModelDownError, ModelTimeoutError
 from app.domain.models import ChatEvent, ChatRequest, Delta, Finished, Usage
+from app.domain.waiting import TimeUpError, Waits
 from app.inference.chat import bedrock_client, langchain_errors, langchain_providers, openai_stream
 from app.inference.chat.backend import Endpoint
 from app.inference.chat.langchain_errors import Reply
@@ -132,16 +133,19 @@ class LangChainBackend:
         clock = asyncio.get_running_loop().time
         end = clock() + self._endpoint.first_token_seconds
         failure: Exception | None = None
+        waits = Waits()
         while failure is None:
             _heard.set(heard)
             try:
-                async with asyncio.timeout_at(end) as patience:
-                    piece = await anext(pieces, None)
+                piece = await waits.until(end, anext(pieces, None))
                 if piece is None:
                     break
                 self._note(piece, heard)
+            except TimeUpError:
+                failure = self._too_late(heard)
+                break
             except Exception as error:  # noqa: BLE001 - each library has its own; they are told apart below
-                failure = self._too_late(heard) if patience.expired() else error
+                failure = error
                 break
             if piece.text:
                 yield Delta(text=piece.text)
@@ -149,6 +153,7 @@ class LangChainBackend:
                 end = clock() + min(_TAIL_SECONDS, self._endpoint.idle_seconds)
             elif piece.text or piece.is_thought:
                 end = clock() + self._endpoint.idle_seconds
+        waits.close()
         # Outside of `except`, so that the library's own error, which may quote key and prompt, is not chained.
         yield self._finished(failure, heard)
 

@@ -22,6 +22,7 @@ from app.domain.errors import (
     ModelTimeoutError,
 )
 from app.domain.models import ChatEvent, ChatRequest, Delta, EndpointState, Finished
+from app.domain.waiting import TimeUpError, Waits
 from app.inference.chat.backend import Backend
 from app.inference.chat.breaker import Breaker, BreakerPolicy
 from app.inference.chat.catalogue import DeclaredEndpoint
@@ -195,6 +196,7 @@ class Attempt:
         self._asked_at: float | None = None  # None: its backend is not open yet
         self._stream: AsyncIterator[ChatEvent] | None = None
         self._over = False
+        self._waits = Waits()
 
     async def start(self, request: ChatRequest, end: float) -> ChatEvent:
         """The first event. Raises as `next`."""
@@ -243,11 +245,8 @@ class Attempt:
         if left <= 0:
             raise _DeadlineError
         try:
-            async with asyncio.timeout(left) as scope:
-                return await work()
-        except TimeoutError as error:
-            if not scope.expired():
-                raise
+            return await self._waits.until(asyncio.get_running_loop().time() + left, work())
+        except TimeUpError as error:
             raise _DeadlineError from error
 
     async def _fail(self, error: BaseException) -> NoReturn:
@@ -301,6 +300,7 @@ class Attempt:
     def _end(self, outcome: Outcome, error: FootnoteError | None = None) -> None:
         if not self._over:
             self._over = True
+            self._waits.close()
             self.way.ended(self._token, outcome, error)
 
     async def _close(self) -> None:

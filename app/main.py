@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import sys
 from collections.abc import AsyncIterator
 
@@ -16,6 +15,7 @@ from app import bootstrap
 from app import settings as settings_module
 from app.api import handlers, openapi, reloading, server
 from app.api.compute import Compute
+from app.api.garbage import settle
 from app.api.house import House
 from app.api.logs import configure
 from app.api.metrics import Metrics
@@ -49,8 +49,6 @@ from app.settings import Settings
 
 _SERVICE_FILE = "service.json"  # what `Services.announce` writes
 _DESCRIPTION = "Answers over your own documents, each sentence with a verified footnote."
-_SWITCH_SECONDS = 0.001  # after which a thread that computes lets the event loop go on; Python's own is five times that
-_GC_OBJECTS = 10_000  # made and not yet gone, after which Python looks for cycles; a search makes some thousands
 _ROUTERS = (
     archives,
     policies,
@@ -178,16 +176,6 @@ def serve(settings: Settings) -> int:
         bound.close()
         services.stop()  # once more is nothing: for a second signal, which skips the lifespan's end
     return 0 if running.started else 1
-
-
-def settle() -> None:
-    """Let threads take turns soon, and take what lives as long as the process out of the garbage collector's sight.
-
-    Looking through it all, 100,000 objects, takes 50 ms with Python's lock held.
-    """
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    gc.freeze()
-    gc.set_threshold(_GC_OBJECTS, 10, 10)
 
 
 def _greet(services: Services, url: str) -> None:

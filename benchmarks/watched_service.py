@@ -17,8 +17,9 @@ from typing import Any
 
 from app import bootstrap, settings
 from app.api import server
+from app.api.garbage import settle
 from app.api.metrics import Metrics
-from app.main import create_app, settle
+from app.main import create_app
 
 _EVERY_SECONDS = 0.005
 _LONG_SECONDS = 0.05

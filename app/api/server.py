@@ -14,8 +14,11 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.api.garbage import Garbage
+
 HEAD_BYTES = 64 * 1024  # of one request's line and headers, as much as h11 takes
 KEEP_ALIVE_SECONDS = 30
+_GARBAGE_TICKS = 20  # of 0.1 s
 _DRAIN_SECONDS = 3.0  # the most that running requests get at a stop; ingestion has its own time after that
 
 
@@ -95,12 +98,19 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._on_listening = on_listening
         self._on_stopping = on_stopping
+        self._garbage = Garbage()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so."""
         await super().startup(sockets=sockets)
         if self.started:
             self._on_listening()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to end. Between requests it is time for the garbage."""
+        if counter % _GARBAGE_TICKS == 0 and not self.server_state.tasks:
+            self._garbage.collect()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say so, and stop."""

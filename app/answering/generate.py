@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from app.answering import prompt
 from app.domain.answers import Context, Draft
-from app.domain.errors import FootnoteError
-from app.domain.models import ChatRequest, Delta, Finished, Usage, estimated
+from app.domain.errors import FootnoteError, ModelTimeoutError
+from app.domain.models import ChatEvent, ChatRequest, Delta, Finished, Usage, estimated
 from app.domain.ports import Answerer, ChatModel
 from app.domain.vectors import Vector
 from app.text.claims import Claimed, Claims
@@ -61,12 +62,15 @@ class Piece:
     ended: tuple[Claimed, ...]
 
 
-async def pieces(written: Written, *, deadline_seconds: float) -> AsyncGenerator[Piece, None]:
+async def pieces(
+    written: Written, *, deadline_seconds: float, begin_seconds: float | None = None
+) -> AsyncGenerator[Piece, None]:
     """What the model says as it comes; `written` is filled in, to its end or to where it breaks off.
 
     Args:
         written: of this call.
         deadline_seconds: in which all of it must come.
+        begin_seconds: in which the first of it must come; as None, in the same.
 
     Raises:
         ModelDownError, ModelTimeoutError, ModelBusyError, ModelRefusedError.
@@ -74,7 +78,8 @@ async def pieces(written: Written, *, deadline_seconds: float) -> AsyncGenerator
     cut = Claims(read=prompt.readable)
     stream = written.model.stream(written.request, deadline_seconds=deadline_seconds)
     try:
-        async for event in stream:
+        event: ChatEvent | None = await _first(stream, written, begin_seconds)
+        while event is not None:
             if isinstance(event, Delta):
                 if written.first_token_ms is None:
                     written.first_token_ms = _milliseconds(written)
@@ -87,6 +92,7 @@ async def pieces(written: Written, *, deadline_seconds: float) -> AsyncGenerator
                 yield Piece(text=event.text, ended=tuple(cut.feed(event.text)))
             else:
                 written.finished = event
+            event = await anext(stream, None)
         yield Piece(text="", ended=tuple(cut.end()))
         written.outcome = "ok"
     except FootnoteError as error:
@@ -98,11 +104,25 @@ async def pieces(written: Written, *, deadline_seconds: float) -> AsyncGenerator
             await stream.aclose()
 
 
-async def whole(written: Written, *, deadline_seconds: float) -> None:
+async def whole(written: Written, *, deadline_seconds: float, begin_seconds: float | None = None) -> None:
     """The same for who waits for all of it: `written` has it. Raises as `pieces`."""
-    async with contextlib.aclosing(pieces(written, deadline_seconds=deadline_seconds)) as several:
+    several = pieces(written, deadline_seconds=deadline_seconds, begin_seconds=begin_seconds)
+    async with contextlib.aclosing(several):
         async for _ in several:
             pass
+
+
+async def _first(stream: AsyncIterator[ChatEvent], written: Written, seconds: float | None) -> ChatEvent | None:
+    try:
+        async with asyncio.timeout(seconds) as patience:
+            return await anext(stream, None)
+    except TimeoutError as error:
+        if not patience.expired():
+            raise
+        name = written.model.spec.name
+        raise ModelTimeoutError(
+            f"the model {name} had not begun after {seconds:.1f} s, and others can be asked"
+        ) from error
 
 
 def _milliseconds(written: Written) -> float:

@@ -186,7 +186,10 @@ class Validator:
     def add(self, claims: Sequence[Claim]) -> list[Said]:
         """Those that hold, in order. Raises as the checker does."""
         said: list[Said] = []
-        for claim, support in zip(claims, self._checker.check(claims, self._passages), strict=True):
+        # What may stay though no source says it is shown with its support, and must not be near an order.
+        least = 0.0 if self._keeps_unsupported else self._least
+        supports = self._checker.check(claims, self._passages, least=least)
+        for claim, support in zip(claims, supports, strict=True):
             if self.shortened:
                 break
             text = without_personal(claim.text, self._policy)
@@ -210,7 +213,7 @@ class Validator:
         """A field of structured output as a sentence with its places; None where no source holds its value."""
         claim = Claim(text=f"{names}: {value}" if names else value, cited=())
         bare = Claim(text=value, cited=())
-        named, alone = self._checker.check([claim, bare], self._passages)
+        named, alone = self._checker.check([claim, bare], self._passages, least=self._least)
         best = max((named, alone), key=lambda each: each.score)
         if not self._holds(best):
             return None

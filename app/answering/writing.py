@@ -40,10 +40,15 @@ from app.text.inert import Stream
 T = TypeVar("T")
 MODEL_ERRORS = (ModelDownError, ModelTimeoutError, ModelBusyError, ModelRefusedError)
 RESERVE_SECONDS = 2.0  # of a caller's patience, that the extractive answerer is left
-_WARM_AFTER_SECONDS = 0.03  # most models think for longer; one that does not needs the processor itself
+# Before passages are read ahead, in part and wholly: most models think for longer; one that does not needs the processor itself.
+_WARM_AFTER_SECONDS = (0.03, 0.1)
+_FEW_ANSWERS = 2  # at once
+_DONE = object()
 _TEXT_WORDS = 4  # from which on a field of structured output is a text, and not a name or a choice
 _LEAST_SECONDS = 0.5  # in which no model is asked
-_SHARE = 0.6  # of the time that is left, for a model that is not the last: one that hangs may not starve the next
+_SHARE = (
+    0.6  # of the time that is left, for the first piece of a model that is not the last: who hangs starves no other
+)
 _SHINGLE = 8  # words in a row of the system message that no answer says by chance
 
 
@@ -162,8 +167,17 @@ class Writing:
 
     async def _warmed(self) -> None:
         """Let the checker read the passages while the model does; not before the model has been asked."""
-        await asyncio.sleep(_WARM_AFTER_SECONDS)
-        await self._compute(lambda: self._checker.warm(self._asked.context.passages), admitted=True)
+        for wholly, after_seconds in zip((False, True), _WARM_AFTER_SECONDS, strict=True):
+            await asyncio.sleep(after_seconds)
+            steps = self._checker.warm(self._asked.context.passages, wholly=wholly)
+            while not wholly or self._idle:
+                if await self._compute(functools.partial(next, steps, _DONE), admitted=True) is _DONE:
+                    break
+
+    @property
+    def _idle(self) -> bool:
+        """Whether so few answers are being written that there is a core to spare."""
+        return sum(each.state.in_flight for each in self._route.models) <= _FEW_ANSWERS
 
     async def _by_each(self) -> AsyncGenerator[Event, None]:
         last: Exception | None = None
@@ -216,7 +230,8 @@ class Writing:
         provisional = _Deltas(request, withheld=bool(self._taint)) if self._asked.question.deltas else None
         self.spent.append(Spent(written=written, purpose=purpose))
         try:
-            async with contextlib.aclosing(generate.pieces(written, deadline_seconds=self._share)) as pieces:
+            pieces = generate.pieces(written, deadline_seconds=self._seconds, begin_seconds=self._share)
+            async with contextlib.aclosing(pieces):
                 async for piece in pieces:
                     if provisional is not None and (text := provisional.feed(piece)):
                         yield Provisional(text=text)
@@ -254,7 +269,7 @@ class Writing:
             written = Written(model=model, request=request)
             self.spent.append(Spent(written=written, purpose=Purpose.REPAIR if repair else Purpose.ANSWER))
             try:
-                await generate.whole(written, deadline_seconds=self._share)
+                await generate.whole(written, deadline_seconds=self._seconds, begin_seconds=self._share)
             finally:
                 self._note(written)
             parse = functools.partial(structured.parsed, written.text, schema)
@@ -350,9 +365,9 @@ class Writing:
         return self._patience.left_seconds - RESERVE_SECONDS
 
     @property
-    def _share(self) -> float:
-        """Of that, what one call may take while others stand behind it."""
-        return self._seconds * (_SHARE if self._behind else 1.0)
+    def _share(self) -> float | None:
+        """Of that, what one call may be silent for at its begin while others stand behind it; None without them."""
+        return self._seconds * _SHARE if self._behind else None
 
     def notices(self) -> tuple[Notice, ...]:
         """What the asker should know of how this answer was written."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from app.answering.answer import Ask
 from app.answering.search import Search
@@ -34,13 +34,13 @@ class _LateChecker:
         """See Checker."""
         return self._checker.threshold
 
-    def warm(self, passages: Sequence[Passage]) -> None:
+    def warm(self, passages: Sequence[Passage], *, wholly: bool) -> Iterator[None]:
         """See Checker."""
-        self._checker.warm(passages)
+        yield from self._checker.warm(passages, wholly=wholly)
 
-    def check(self, claims: Sequence[Claim], passages: Sequence[Passage]) -> list[Support]:
+    def check(self, claims: Sequence[Claim], passages: Sequence[Passage], *, least: float = 0.0) -> list[Support]:
         """See Checker."""
-        return self._checker.check(claims, passages)
+        return self._checker.check(claims, passages, least=least)
 
 
 def ask_of(

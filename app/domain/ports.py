@@ -308,12 +308,25 @@ class Checker(Protocol):
         """The support below which a sentence counts as unsupported, [0, 1]."""
         ...
 
-    def warm(self, passages: Sequence[Passage]) -> None:
-        """Make the first `check` against these passages quick: for while a model still thinks. Raises as `check`."""
+    def warm(self, passages: Sequence[Passage], *, wholly: bool) -> Iterator[None]:
+        """Make each `check` against these passages quick, in steps of some ms: for while a model still thinks.
+
+        Args:
+            passages: what there will be to stand on.
+            wholly: with what costs some 100 ms of a core, for where it has nothing else to do.
+
+        Raises:
+            TransientError: as `check`, in a step.
+        """
         ...
 
-    def check(self, claims: Sequence[Claim], passages: Sequence[Passage]) -> list[Support]:
+    def check(self, claims: Sequence[Claim], passages: Sequence[Passage], *, least: float = 0.0) -> list[Support]:
         """For each claim, its support by the passages: those that it cites first, else any.
+
+        Args:
+            claims: what is said, with the places of what it cites.
+            passages: what there is to stand on.
+            least: support from which on a claim counts as supported; of one with less, no more need be told than that.
 
         Raises:
             TransientError: the embedder can't answer now.

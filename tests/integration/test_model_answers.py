@@ -14,6 +14,7 @@ import pytest
 from app.answering.answer import Ask
 from app.answering.events import Answered, Provisional, Reset, Sentences, Sources
 from app.answering.patience import Patience
+from app.answering.writing import RESERVE_SECONDS
 from app.domain.answers import Answer, AnswerStatus, Question
 from app.domain.errors import (
     ForbiddenError,
@@ -24,7 +25,7 @@ from app.domain.errors import (
     NotFoundError,
     OutputInvalidError,
 )
-from app.domain.models import Delta, Price, Tier, Usage
+from app.domain.models import Delta, Finished, Price, Tier, Usage
 from app.domain.policies import PersonalData, Policy, Unsupported
 from tests.services import asking
 from tests.services.scripted_models import Catalogue, Scripted, WordChecker, scripted
@@ -503,6 +504,25 @@ def test_a_model_that_hangs_leaves_time_for_an_answer(corpus: Corpus) -> None:
     assert time.monotonic() - began < 3.0
     assert last.answer.degraded
     assert [each.outcome for each in last.answer.trace.attempts] == ["model_timeout", "no_time"]
+
+
+def test_a_model_that_has_begun_may_use_all_the_time(corpus: Corpus) -> None:
+    corpus.live(PIER)
+
+    class Slow(Scripted):
+        async def stream(self, request: Any, *, deadline_seconds: float) -> Any:
+            self.asked.append(request)
+            del deadline_seconds
+            for _ in range(9):
+                await asyncio.sleep(0.3)  # together more than the share of one that has not begun
+                yield Delta(text="")
+                yield Delta(text="The pier is 300 metres long [1]. ")
+            yield Finished(reason="stop", usage=None)
+
+    slow, other = Slow(spec=scripted("slow", []).spec, says=lambda _: []), scripted("other", ["It is long [1]. "])
+    *_, last = asking.events(asks(corpus, slow, other), corpus.admin, question(corpus), Patience(RESERVE_SECONDS + 4.0))
+    assert last.answer.model == "slow"
+    assert not other.asked
 
 
 def test_an_order_in_a_document_supports_no_sentence(corpus: Corpus) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from app.domain.answers import Candidate, Claim, Passage, Support
 from app.domain.models import ChatEvent, ChatRequest, Delta, EndpointState, Finished, ModelSpec, ModelState, Tier, Usage
@@ -95,10 +95,13 @@ class WordChecker:
 
     threshold = 0.5
 
-    def warm(self, passages: Sequence[Passage]) -> None:
+    def warm(self, passages: Sequence[Passage], *, wholly: bool) -> Iterator[None]:
         """See Checker."""
+        del passages, wholly
+        yield from ()
 
-    def check(self, claims: Sequence[Claim], passages: Sequence[Passage]) -> list[Support]:
+    def check(self, claims: Sequence[Claim], passages: Sequence[Passage], *, least: float = 0.0) -> list[Support]:
+        del least
         return [self._support(claim, passages) for claim in claims]
 
     def _support(self, claim: Claim, passages: Sequence[Passage]) -> Support:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.answers import Claim, Passage, Support
+from app.domain.vectors import Matrix
+from app.inference.batcher import Kind, Prepared
 from app.inference.embedder import BatchingEmbedder
 from app.inference.hashing_embedder import HashingEncoder
 from app.inference.support import model
@@ -262,8 +264,78 @@ def test_long_claims_over_many_passages_end(checker: AlignmentChecker, claim: st
 def test_reading_ahead_changes_no_judgement(checker: AlignmentChecker) -> None:
     text = "Boats of up to 5 km from the pier pay 20 percent less."
     fresh = check(checker, text, 0)
-    checker.warm(PASSAGES)
-    assert check(checker, text, 0) == fresh
+    for wholly in (False, True):
+        assert list(checker.warm(PASSAGES, wholly=wholly))
+        assert check(checker, text, 0) == fresh
+
+
+JUDGED = [
+    "The harbour opened in 1921 and has 1,200 berths.",
+    "The harbour opened in 1931 and has 1,200 berths.",
+    "Boats within five km of the pier pay a fifth less.",
+    "The company has led Norway since the spring.",
+    "Sales rose, and the board turned the offer down.",
+    "Bananas are grown in Ecuador by small farmers.",
+    "Tesla, who was born in Smiljan, was hired by Edison, and dogs are not allowed on the pier.",
+    "The board accepted the offer of Acme Corp. on 12 May 2019.",
+    "Nothing.",
+]
+
+
+@pytest.mark.parametrize("text", JUDGED)
+@pytest.mark.parametrize("cited", [(), (0,), (1,), (2, 0)])
+def test_what_is_enough_decides_as_the_exact_support_does(
+    checker: AlignmentChecker, text: str, cited: tuple[int, ...]
+) -> None:
+    claim = Claim(text=text, cited=cited)
+    for least in (checker.threshold, 0.5):
+        (exact,) = checker.check([claim], PASSAGES)
+        (told,) = checker.check([claim], PASSAGES, least=least)
+        assert (told.score >= least) == (exact.score >= least)
+        if exact.score >= least:
+            assert [each.text for each in told.sources] == [each.text for each in exact.sources]
+
+
+class Counted(HashingEncoder):
+    """Counts what it computes."""
+
+    encoded = 0
+
+    def encode(self, kind: Kind, batch: Sequence[Prepared]) -> Matrix:
+        self.encoded += len(batch)
+        return super().encode(kind, batch)
+
+
+@pytest.fixture(name="counted")
+def _counted() -> Iterator[tuple[AlignmentChecker, Counted]]:
+    encoder = Counted(dimensions=256)
+    embedder = BatchingEmbedder(encoder)
+    yield AlignmentChecker(embedder), encoder
+    embedder.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The harbour opened in 1921 and has 1,200 berths.",
+        "Bananas are grown in Ecuador by small farmers.",
+        "Quarks obey quantum chromodynamics.",
+    ],
+)
+def test_no_vector_is_made_where_words_are_enough(counted: tuple[AlignmentChecker, Counted], text: str) -> None:
+    checker, encoder = counted
+    before = encoder.encoded
+    (found,) = checker.check([Claim(text=text, cited=(0,))], PASSAGES, least=checker.threshold)
+    assert encoder.encoded == before
+    assert (found.score >= checker.threshold) == text.startswith("The harbour")
+
+
+def test_what_was_read_wholly_costs_one_vector_a_sentence(counted: tuple[AlignmentChecker, Counted]) -> None:
+    checker, encoder = counted
+    list(checker.warm(PASSAGES, wholly=True))
+    before = encoder.encoded
+    checker.check([Claim(text="Boats within five km of the pier pay a fifth less.", cited=(0,))], PASSAGES)
+    assert encoder.encoded == before + 1
 
 
 def test_nothing_that_speaks_against_a_claim_counts_for_it() -> None:

@@ -18,6 +18,8 @@ from app.text import polarity, quantities, words
 from app.text.quantities import Date, Quantity
 
 Row = npt.NDArray[np.float64]  # shape (WIDTH,)
+Rows = npt.NDArray[np.float64]  # shape (n, WIDTH)
+Numbers = npt.NDArray[np.float64]  # shape (n,)
 
 NAMES = (
     "cosine",  # of claim and window, the mean of its sentences' vectors
@@ -88,6 +90,10 @@ AGAINST = frozenset(NAMES[NAMES.index("names_missing") :]) - {
     "numbers_held",
     "dates_held",
 }  # each speaks against the claim
+
+_COSINES = [NAMES.index(name) for name in ("cosine", "cosine_best", "cosine_high", "overlap_cosine")]
+_OVERLAP = NAMES.index("overlap")
+_HIGH = 0.8  # cosine
 
 _ALIKE = 4  # letters that two words of one root begin with
 _ALIKE_SHARE = 0.6  # of the longer one's letters
@@ -226,15 +232,13 @@ def _beginnings(said: Facts) -> dict[str, tuple[str, ...]]:
     return {first: tuple(several) for first, several in found.items()}
 
 
-def row(claim: Claimed, window: Window, everything: Held, *, cosine: float, best: float) -> tuple[Row, tuple[str, ...]]:
-    """The features of a claim and a window, and what contradicts.
+def row(claim: Claimed, window: Window, everything: Held) -> tuple[Row, tuple[str, ...]]:
+    """The features of a claim and a window but for their nearness, see `near`, and what contradicts.
 
     Args:
         claim: the claim.
         window: the window.
         everything: what all passages hold.
-        cosine: of claim and window.
-        best: of the claim and the nearest sentence of the window.
     """
     gaps = _Gaps()
     _names(claim, window, everything, gaps)
@@ -244,7 +248,7 @@ def row(claim: Claimed, window: Window, everything: Held, *, cosine: float, best
     _opposites(claim, window, gaps)
     _exchanged(claim, window, gaps)
     made = {name: min(number, _MOST_OF_A_KIND) for name, number in gaps.counts.items()}
-    made |= _words(claim, window, everything, cosine, best)
+    made |= _words(claim, window, everything)
     clash = float(
         any(
             gaps.counts[name]
@@ -264,7 +268,23 @@ def row(claim: Claimed, window: Window, everything: Held, *, cosine: float, best
     return np.array([made.get(name, 0.0) for name in NAMES]), tuple(dict.fromkeys(gaps.said))
 
 
-def _words(claim: Claimed, window: Window, everything: Held, cosine: float, best: float) -> dict[str, float]:
+def near(rows: Rows, *, cosine: Numbers, best: Numbers) -> Rows:
+    """The features with the nearness of meaning.
+
+    Args:
+        rows: of `row`.
+        cosine: of each claim and its window.
+        best: of each claim and the nearest sentence of its window.
+    """
+    nearest = np.maximum(cosine, best)
+    made = rows.copy()
+    made[:, _COSINES] = np.stack(
+        (cosine, best, np.maximum(0.0, nearest - _HIGH) * 5, made[:, _OVERLAP] * nearest), axis=1
+    )
+    return made
+
+
+def _words(claim: Claimed, window: Window, everything: Held) -> dict[str, float]:
     content = claim.facts.content
     here = content & window.held.stems
     missing = content - here
@@ -274,8 +294,6 @@ def _words(claim: Claimed, window: Window, everything: Held, cosine: float, best
     number = len(content) or 1
     there = missing - alike
     return {
-        "cosine": cosine,
-        "cosine_best": best,
         "overlap": overlap,
         "overlap_plain": len(here) / number if content else 1.0,
         "overlap_soft": overlap + 0.7 * sum(weight[stem] for stem in alike) / claim.total,
@@ -292,8 +310,6 @@ def _words(claim: Claimed, window: Window, everything: Held, cosine: float, best
         "window": float(len(window.parts) - 1),
         "whole": float(not there),
         "nearly_whole": float(0 < len(there) < 3),  # noqa: PLR2004 - one or two
-        "cosine_high": max(0.0, max(cosine, best) - 0.8) * 5,
-        "overlap_cosine": overlap * max(cosine, best),
     }
 
 

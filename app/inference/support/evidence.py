@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import functools
 import hashlib
 import threading
 from collections.abc import Callable, Collection, Hashable, Sequence
@@ -79,13 +78,15 @@ class Reader:
         self._windows: _Kept[tuple[bytes, int, int], Window] = _Kept(_KEPT_WINDOWS)
         self._sets: _Kept[tuple[bytes, ...], tuple[Corpus, Held]] = _Kept(_KEPT_SETS)
 
+    def read(self, passage: Passage) -> Read:
+        """The passage taken apart."""
+        key = _key(passage)
+        return self._passages.get(key, lambda: _read(passage, key))
+
     def evidence(self, passages: Sequence[Passage]) -> Evidence:
         """The passages taken apart, and what they say together."""
-        keys = tuple(map(_key, passages))
-        read = tuple(
-            self._passages.get(key, functools.partial(_read, passage, key))
-            for key, passage in zip(keys, passages, strict=True)
-        )
+        read = tuple(map(self.read, passages))
+        keys = tuple(each.key for each in read)
         corpus, held = self._sets.get(keys, lambda: (_corpus(read), align.merged([each.held for each in read])))
         return Evidence(tuple(passages), read, corpus, held)
 

@@ -9,12 +9,11 @@ import dataclasses
 import functools
 import importlib.resources
 import json
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from app.inference.support.align import NAMES, Row
+from app.inference.support.align import NAMES, Numbers, Rows
 
 _FILE = "weights.json"
 
@@ -27,10 +26,10 @@ class Model:
     bias: float
     threshold: float  # of the score; below, a sentence counts as unsupported
 
-    def scores(self, rows: Sequence[Row]) -> npt.NDArray[np.float64]:
+    def scores(self, rows: Rows) -> Numbers:
         """Of each row, in [0, 1]."""
-        sums = np.array(rows) @ self.weights + self.bias
-        scores: npt.NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(sums, -50, 50)))
+        sums = rows @ self.weights + self.bias
+        scores: Numbers = 1 / (1 + np.exp(-np.clip(sums, -50, 50)))
         return scores
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import math
 import re
 from collections.abc import Sequence
 
-from app.text import words
+from app.text import personal, words
 
 _TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s]")
 _MOST_TOKENS = 20_000  # of one text; what stands behind is not read
@@ -17,6 +18,9 @@ _DIGITS_OF_YEAR = 4
 _MONTHS_OF_YEAR = 12
 _DAYS_OF_MONTH = 31
 _THREE = 3  # digits of a group of thousands
+_CALLED = frozenset((personal.Kind.PHONE, personal.Kind.CARD, personal.Kind.IBAN, personal.Kind.SSN))
+_LEAST_DIGITS = 7  # of such a number
+_EXACT_DIGITS = 15  # that a float holds
 _ROUND = 0.05  # how far a number that is said to be about may lie from the one that it rounds
 
 _MONTH_NAMES = "january february march april may june july august september october november december"
@@ -220,6 +224,7 @@ class _Reader:
             _Token(found.group().lower(), found.start(), found.end(), found.group()[0].isupper())
             for found, _ in zip(_TOKEN.finditer(text), range(_MOST_TOKENS), strict=False)
         ]
+        self._numbers = collections.deque(_called(text))
         self._quantities: list[Quantity] = []
         self._scales: list[float] = []  # of each quantity
         self._dates: list[Date] = []
@@ -227,9 +232,23 @@ class _Reader:
     def read(self) -> tuple[list[Quantity], list[Date]]:
         at = 0
         while at < len(self._tokens):
-            at = self._date(at) or self._quantity(at) or at + 1
+            at = self._called(at) or self._date(at) or self._quantity(at) or at + 1
         self._ranges()
         return self._quantities, self._dates
+
+    def _called(self, at: int) -> int:
+        """Behind the number of a telephone, card or account that begins here, which is one number, none of its groups is."""
+        while self._numbers and self._numbers[0].start < self._tokens[at].start:
+            self._numbers.popleft()
+        if not self._numbers or self._numbers[0].start != self._tokens[at].start:
+            return 0
+        number = self._numbers.popleft()
+        digits = "".join(filter(str.isdecimal, self._text[number.start : number.end]))
+        self._scales.append(1.0)
+        self._quantities.append(Quantity(number.start, number.end, values=(float(digits[-_EXACT_DIGITS:]),), unit=""))
+        while at < len(self._tokens) and self._tokens[at].start < number.end:
+            at += 1
+        return at
 
     def _ranges(self) -> None:
         """Give the first number of `5 to 10 million km` what is said of both."""
@@ -470,6 +489,13 @@ class _Reader:
         if unit == "degree" and self._word(after) in ("c", "f", "celsius", "fahrenheit"):
             return f"degree {self._word(after)[0]}", after + 1
         return unit, after
+
+
+def _called(text: str) -> list[personal.Found]:
+    """The numbers by which telephones, cards and accounts are called."""
+    if sum(map(str.isdecimal, text)) < _LEAST_DIGITS:
+        return []
+    return [each for each in personal.found(text) if each.kind in _CALLED]
 
 
 def _is_day(month: int, day: int) -> bool:

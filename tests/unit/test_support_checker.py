@@ -22,7 +22,8 @@ from app.inference.support.checker import AlignmentChecker
 
 HARBOUR = (
     "The harbour opened in 1921 and has 1,200 berths. Boats of up to 5 km from the pier pay 20 percent less. "
-    "All boats must be insured. Dogs are not allowed on the pier after 8 pm. The pier is 350 metres long."
+    "All boats must be insured. Dogs are not allowed on the pier after 8 pm. The pier is 350 metres long. "
+    "Call the harbour at +47 22 12 34 56."
 )
 REPORT = (
     "Sales increased to 1.2 million in 2019, up from 950,000 in 2018. The company employs about 3,400 people in Norway. "
@@ -122,6 +123,10 @@ def test_what_the_source_says_otherwise_is_named(checker: AlignmentChecker, text
         ("Dogs are not allowed on the pier after 8 pm.", "Dogs are allowed on the pier after 8 pm."),
         ("Sales increased to 1.2 million in 2019.", "Sales decreased to 1.2 million in 2019."),
         ("All boats must be insured.", "All boats must never be insured."),
+        ("The pier is 350 metres long.", "The pier is two metres long."),
+        ("Call the harbour at +47 22 12 34 56.", "Call the harbour at +47 22 12 34 57."),
+        ("+47 22 12 34 56", "It is 12 metres."),
+        ("+47 22 12 34 56", "12"),
     ],
 )
 def test_a_changed_fact_is_unsupported(checker: AlignmentChecker, right: str, wrong: str) -> None:

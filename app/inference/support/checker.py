@@ -15,6 +15,7 @@ from app.inference.kept_vectors import KeptVectors
 from app.inference.support import align, evidence, facts, model
 from app.inference.support.align import Claimed, Numbers, Row, Rows
 from app.inference.support.evidence import Evidence, Spot
+from app.text import quantities
 
 _LONGEST = 2_000  # code points of a claim, as of any sentence; of a longer one nothing is supported, since not all of it is read
 _JOINT = re.compile(r"[;,]?\s(?:and|but|while|whereas)\s|;\s|,\s")
@@ -33,6 +34,7 @@ _NEAR_THOUGH_NUMBERS_DIFFER = (
     0.9  # score from which on a number that no source has may be one that is written otherwise
 )
 _NEAR_THOUGH_DENIED = 0.5
+_COUNTED = 12  # to which a text may count what its source lists
 _AS_GOOD = 0.98  # share of the best score
 _OVERLAP, _HELD = align.NAMES.index("overlap_soft"), align.NAMES.index("held")
 _BETTER = 0.2  # by how much another passage must do better than a cited one that supports the claim
@@ -296,9 +298,16 @@ def _says_something(claim: Claimed) -> bool:
 
 def _refuted(score: float, contradicted: Sequence[str]) -> bool:
     """Whether what no source has weighs more than how near the rest is."""
-    numeric = any(char.isdigit() for said in contradicted for char in said)
+    numeric = any(map(_is_number, contradicted))
     return (numeric and score < _NEAR_THOUGH_NUMBERS_DIFFER) or (
         "negation" in contradicted and score < _NEAR_THOUGH_DENIED
+    )
+
+
+def _is_number(said: str) -> bool:
+    """Whether it is a number that nobody counts to by the way: in digits, with a unit, or a great one."""
+    return any(char.isdigit() for char in said) or any(
+        each.unit or max(each.values) > _COUNTED for each in quantities.of(said)[0]
     )
 
 

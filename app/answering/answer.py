@@ -243,6 +243,8 @@ class Ask:
             seconds = min(rewrite.MODEL_SECONDS, patience.left_seconds)
             await generate.whole(written, deadline_seconds=seconds)
         taken.add("rewrite", start)
+        if begun.left_usd is not None:
+            begun = dataclasses.replace(begun, left_usd=max(0.0, begun.left_usd - written.cost_usd))
         alone = rewrite.as_said(written.text, max_chars=self.max_query_chars) if written.outcome == "ok" else None
         if alone is None or alone == begun.checked.text:
             return begun

@@ -597,6 +597,28 @@ def test_the_small_model_makes_a_question_stand_alone_and_the_rules_do_where_it_
     assert answer(corpus, asks(corpus, failing, writer), follow).standalone is not None
 
 
+def test_what_making_it_stand_alone_cost_is_not_left_for_the_answer(corpus: Corpus) -> None:
+    corpus.live("The harbour of Marlow was built in 1850. The harbour master of Marlow is Ada Brown.")
+    talk = corpus.services.conversations.begin(corpus.admin)
+    writer = model("writer", ("The harbour master of Marlow is Ada Brown", "Ada"), price=Price(output_usd=10.0))
+    asked = question(corpus, "When was the harbour of Marlow built?", conversation_id=talk.id)
+    answer(corpus, asks(corpus, writer), asked)
+    follow = question(
+        corpus, "Who is its harbour master?", conversation_id=talk.id, model="writer", max_cost_usd=0.0095
+    )
+    small = scripted(
+        "small",
+        ["Who is the harbour master of Marlow?"],
+        tier=Tier.SMALL,
+        price=Price(output_usd=1000.0),
+        usage=Usage(completion_tokens=9),
+    )
+    told = answer(corpus, asks(corpus, small, writer), follow)
+    assert len(small.asked) == 1
+    assert told.model == "extractive"
+    assert "budget" in told.trace.reason
+
+
 def test_older_turns_become_a_summary_that_goes_with_its_documents(corpus: Corpus) -> None:
     corpus.live(QUAY)
     doomed = corpus.live(PIER)

@@ -98,6 +98,22 @@ def test_events_come_out_whole_wherever_their_bytes_are_cut() -> None:
         assert found == [b'{"a":\n"\xc3\xa9"}', b"[DONE]"]
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"prompt_tokens": "many"},
+        {"prompt_tokens": 1e999},
+        {"prompt_tokens_details": [1]},
+        [3],
+        {"completion_tokens": {}},
+    ],
+)
+def test_a_count_that_is_none_costs_no_answer(told: Any) -> None:
+    piece = openai_stream.Piece()
+    openai_stream._add({"usage": told, "choices": [{"delta": {"content": "there"}}]}, piece)
+    assert (piece.text, piece.usage is None or piece.usage.completion_tokens == 0) == ("there", True)
+
+
 def test_an_event_without_end_is_given_up() -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - it says nothing: whoever catches it names the model
         list(openai_stream._Events().feed(b"x" * 1_000_001))

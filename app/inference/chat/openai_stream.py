@@ -103,7 +103,7 @@ def _add(event: Any, piece: Piece) -> None:
     if error := event.get("error"):
         raise StreamError({"error": error})
     if told := event.get("usage"):
-        piece.usage = _usage(told)
+        piece.usage = _usage(told) or piece.usage
     for choice in event.get("choices") or ():
         delta = choice.get("delta") or {}
         if text := delta.get("content"):
@@ -116,10 +116,14 @@ def _add(event: Any, piece: Piece) -> None:
             piece.reason = str(reason)
 
 
-def _usage(told: dict[str, Any]) -> Usage:
-    details = told.get("prompt_tokens_details") or {}
-    return Usage(
-        prompt_tokens=int(told.get("prompt_tokens") or 0),
-        completion_tokens=int(told.get("completion_tokens") or 0),
-        cached_tokens=int(details.get("cached_tokens") or told.get("prompt_cache_hit_tokens") or 0),  # DeepSeek's
-    )
+def _usage(told: Any) -> Usage | None:
+    """What was counted; None where the counts are none: an answer is no worse for that."""
+    try:
+        details = told.get("prompt_tokens_details") or {}
+        return Usage(
+            prompt_tokens=int(told.get("prompt_tokens") or 0),
+            completion_tokens=int(told.get("completion_tokens") or 0),
+            cached_tokens=int(details.get("cached_tokens") or told.get("prompt_cache_hit_tokens") or 0),  # DeepSeek's
+        )
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        return None

@@ -43,6 +43,7 @@ def settle() -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.freeze()
     gc.set_threshold(_YOUNG, _MIDDLE, _OLD)
+    gc.enable()
 
 
 def _looks() -> int:

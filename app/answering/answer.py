@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime as dt
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Sequence
@@ -23,6 +22,7 @@ from app.answering import (
     structured,
     validate,
 )
+from app.answering.allowance import Allowance, Hold
 from app.answering.conversations import Recalled, recall
 from app.answering.events import Answered, Event, Sentences, Sources
 from app.answering.patience import Patience
@@ -46,7 +46,7 @@ from app.domain.answers import (
 )
 from app.domain.errors import ForbiddenError
 from app.domain.ids import new_id
-from app.domain.models import ModelCall, Purpose, Tier
+from app.domain.models import ModelCall, Purpose, Tier, Usage
 from app.domain.policies import InForce, PersonalData
 from app.domain.ports import Answerer, ChatModel, Checker, Clock, Models, Reranker, Tokenizer
 from app.domain.repositories import Database
@@ -56,6 +56,7 @@ _SURE = (
     0.9  # confidence of the extractive answerer from which on no model is asked; it is calibrated: docs/decisions/0005
 )
 _TOKENS_OF_PIECES = 1.25  # tokens of common models for a word piece of the embedder's, from above
+_CALLS = 3  # an answer and two repairs or corrections, for which a day's limit must have room
 _FRAME_TOKENS = 700  # of a prompt beside sources and turns
 
 
@@ -111,6 +112,7 @@ class Ask:
     max_query_chars: int
     context_tokens: int
     summaries: Summaries
+    allowance: Allowance
     note: Callable[[ModelCall], None]  # is told of every call of a model
 
     async def __call__(
@@ -138,6 +140,7 @@ class Ask:
         """
         taken = _Timings(patience)
         spent: list[Spent] = []
+        hold = self.allowance.hold()
         begun, evidence = await compute(lambda: self._begin(principal(), question, taken), admitted=False)
         try:
             if evidence is None and begun.checked.refusal is None:
@@ -150,7 +153,7 @@ class Ask:
             if evidence is None:
                 evidence = await compute(lambda: self._retrieve(begun, taken), admitted=True)
             yield Sources(hits=evidence.hits)
-            decided = await compute(lambda: self._decide(begun, evidence, taken), admitted=True)
+            decided = await compute(lambda: self._decide(begun, evidence, taken, hold), admitted=True)
             answer = self._answer(begun, decided, taken, replay_of=replay_of)
             writing, extracted = None, decided.extracted
             if extracted is None:
@@ -176,8 +179,9 @@ class Ask:
             verified = extracted[0] if extracted is not None else None
             last = await compute(lambda: self._kept(begun, answer, calls, taken, evidence, verified), admitted=True)
         except BaseException:
-            self._book_later(begun, spent, compute)
+            self._book_later(begun, spent, compute, hold)
             raise
+        hold.release()
         yield last
         self.summaries.after(begun.recalled, begun.principal, self._small(begun), begun.rules.policy, compute)
 
@@ -223,10 +227,7 @@ class Ask:
         """What this question may cost: the least of the request's own limit, the policy's, and what is left of the day's."""
         limits = [question.max_cost_usd, rules.policy.max_cost_usd]
         if rules.policy.daily_cost_usd is not None:
-            day = self.clock.now().astimezone(dt.UTC).date().isoformat()
-            with self.database.read() as work:
-                spent = work.model_calls.spent(principal.workspace_id, day)
-            limits.append(max(0.0, rules.policy.daily_cost_usd - spent))
+            limits.append(self.allowance.left_usd(principal.workspace_id, rules.policy.daily_cost_usd))
         return min((each for each in limits if each is not None), default=None)
 
     async def _alone(self, begun: Begun, spent: list[Spent], patience: Patience, taken: _Timings) -> Begun:
@@ -269,7 +270,7 @@ class Ask:
             asked = dataclasses.replace(begun.question, text=begun.standalone)
             return retrieve.evidence(self.search, begun.principal, asked)
 
-    def _decide(self, begun: Begun, evidence: Evidence, taken: _Timings) -> Decided:
+    def _decide(self, begun: Begun, evidence: Evidence, taken: _Timings, hold: Hold) -> Decided:
         """What of the evidence is used, and who answers."""
         asked = dataclasses.replace(begun.question, text=begun.standalone)
         with taken.step("rerank"):
@@ -278,7 +279,7 @@ class Ask:
             packed = context.pack(ranked, tokenizer=self.tokenizer, max_tokens=self.context_tokens)
         with taken.step("route"):
             tokens = int(packed.tokens * _TOKENS_OF_PIECES) + _FRAME_TOKENS
-            purse = route.Purse(left_usd=begun.left_usd, prompt_tokens=tokens)
+            purse = self._purse(begun, tokens, hold)
             chosen = route.choose(self.models, asked, packed, begun.rules.policy, purse)
         extracted = None
         if not chosen.models or chosen.try_extractive:
@@ -289,8 +290,27 @@ class Ask:
                 chosen = dataclasses.replace(chosen, models=(), reason=reason)
             elif chosen.models:
                 extracted = None
+        if not chosen.models:
+            hold.release()
         taint = Taint(() if extracted is not None else packed.passages)
         return Decided(evidence=evidence, packed=packed, purse=purse, route=chosen, taint=taint, extracted=extracted)
+
+    def _purse(self, begun: Begun, prompt_tokens: int, hold: Hold) -> route.Purse:
+        """What may be spent on the answer; of a day's limit so much is held that others at once can't spend it too."""
+        daily = begun.rules.policy.daily_cost_usd
+        if daily is None or begun.left_usd is None:
+            return route.Purse(left_usd=begun.left_usd, prompt_tokens=prompt_tokens)
+        policy = begun.rules.policy
+        dearest = max(
+            (
+                each.spec.price.of(Usage(prompt_tokens=prompt_tokens, completion_tokens=each.spec.output_tokens))
+                for each in self.models.all()
+                if policy.allows(each.spec.name)
+            ),
+            default=0.0,
+        )
+        held = hold.take(begun.principal.workspace_id, daily, min(begun.left_usd, _CALLS * dearest))
+        return route.Purse(left_usd=held, prompt_tokens=prompt_tokens)
 
     def _asked(self, begun: Begun, decided: Decided) -> Asked:
         return Asked(
@@ -354,12 +374,22 @@ class Ask:
         now = self.clock.now()
         return [each.call(begun.principal, answer_id, now) for each in spent]
 
-    def _book_later(self, begun: Begun, spent: Sequence[Spent], compute: Compute) -> None:
+    def _book_later(self, begun: Begun, spent: Sequence[Spent], compute: Compute, hold: Hold) -> None:
         """Calls that were paid for though no answer came of them; whoever asked may be gone, so nobody waits."""
-        if calls := self._calls(begun, None, spent):
-            self.summaries.background(compute(lambda: remember.book(self.database, calls), admitted=True))
-            for call in calls:
-                self.note(call)
+        calls = self._calls(begun, None, spent)
+        if not calls:
+            hold.release()
+            return
+
+        def book() -> None:
+            try:
+                remember.book(self.database, calls)
+            finally:
+                hold.release()
+
+        self.summaries.background(compute(book, admitted=True))
+        for call in calls:
+            self.note(call)
 
     def _answer(
         self, begun: Begun, decided: Decided | None, taken: _Timings, *, replay_of: uuid.UUID | None = None

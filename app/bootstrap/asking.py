@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 
+from app.answering.allowance import Allowance
 from app.answering.answer import Ask
 from app.answering.search import Search
 from app.answering.summarize import Summaries
@@ -67,5 +68,6 @@ def ask_of(
         max_query_chars=settings.max_query_chars,
         context_tokens=settings.context_tokens,
         summaries=Summaries(parts.database, clock, note=observer.model_call),
+        allowance=Allowance(parts.database, clock),
         note=observer.model_call,
     )

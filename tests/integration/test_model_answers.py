@@ -376,6 +376,50 @@ def test_a_day_that_is_spent_is_answered_extractively(corpus: Corpus) -> None:
     assert answer(corpus, asks(corpus, priced, policy=Policy(daily_cost_usd=spent))).model == "extractive"
 
 
+def test_questions_at_once_do_not_spend_a_days_rest_twice(corpus: Corpus) -> None:
+    corpus.live(PIER)
+    text = "The pier of Marlow burnt down in 1903 [1]. "
+    priced = model("writer", (text, "1903"), price=Price(output_usd=1000.0), output_tokens=100)
+    policy = Policy(daily_cost_usd=0.25)  # an answer may come to 0.1
+    ask = asks(corpus, priced, policy=policy)
+
+    async def one() -> str:
+        events = ask(lambda: corpus.admin, question(corpus), Patience(SECONDS), threaded)
+        answered = [each async for each in events if isinstance(each, Answered)]
+        return answered[-1].answer.model
+
+    async def threaded(step: Any, *, admitted: bool) -> Any:
+        del admitted
+        return await asyncio.to_thread(step)
+
+    async def several() -> list[str]:
+        return await asyncio.gather(*(one() for _ in range(8)))
+
+    says = priced.says
+    priced.says = lambda request: [0.3, *says(request)]  # so that all are under way at once
+    by = asyncio.run(several())
+    assert by.count("writer") in (1, 2)
+    assert by.count("extractive") == 8 - by.count("writer")
+    with corpus.services.database.read() as work:
+        spent = work.model_calls.spent(corpus.admin.workspace_id, corpus.services.clock.now().date().isoformat())
+    assert spent <= 0.25
+    assert ask.allowance.left_usd(corpus.admin.workspace_id, 0.25) == pytest.approx(0.25 - spent)
+
+
+def test_who_leaves_holds_nothing_of_the_days_rest(corpus: Corpus) -> None:
+    corpus.live(PIER)
+    said = scripted("writer", ["The pier is 300 metres long [1]. ", 30.0], price=Price(output_usd=1000.0))
+    ask = asks(corpus, said, policy=Policy(daily_cost_usd=50.0))
+    running = asking.events(ask, corpus.admin, question(corpus), Patience(SECONDS))
+    assert isinstance(next(running), Sources)
+    assert isinstance(next(running), Sentences)
+    running.close()  # type: ignore[attr-defined]
+    with corpus.services.database.read() as work:
+        spent = work.model_calls.spent(corpus.admin.workspace_id, corpus.services.clock.now().date().isoformat())
+    assert spent > 0
+    assert ask.allowance.left_usd(corpus.admin.workspace_id, 50.0) == pytest.approx(50.0 - spent)
+
+
 def test_whoever_leaves_ends_the_call_and_it_is_still_booked(corpus: Corpus) -> None:
     corpus.live(PIER)
     said = scripted("writer", ["The pier is 300 metres long [1]. ", 30.0, "The pier burnt down in 1903 [1]."])

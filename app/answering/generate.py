@@ -15,6 +15,7 @@ from app.domain.models import ChatEvent, ChatRequest, Delta, Finished, Usage, es
 from app.domain.ports import Answerer, ChatModel
 from app.domain.vectors import Vector
 from app.text.claims import Claimed, Claims
+from app.text.thoughts import Thoughts
 
 _MOST_CHARS_A_TOKEN = 16
 
@@ -33,7 +34,8 @@ class Written:
     model: ChatModel
     request: ChatRequest
     began_at: float = dataclasses.field(default_factory=time.perf_counter)
-    text: str = ""
+    text: str = ""  # without its thoughts
+    heard: str = ""  # with them
     first_token_ms: float | None = None
     total_ms: float = 0.0
     outcome: str = "abandoned"  # `ok`, or the code of the error that ended it
@@ -44,9 +46,9 @@ class Written:
         """As the provider counted; estimated where it did not, or where the call was broken off."""
         if self.finished is not None and self.finished.usage is not None:
             return self.finished.usage.clamped()
-        if not self.text and self.outcome != "ok":
+        if not self.heard and self.outcome != "ok":
             return Usage()  # nothing came: what a refused or failed call costs, nobody says
-        return estimated(self.request.messages, self.text)
+        return estimated(self.request.messages, self.heard)
 
     @property
     def cost_usd(self) -> float:
@@ -60,6 +62,7 @@ class Piece:
 
     text: str
     ended: tuple[Claimed, ...]
+    voids: bool = False  # whether what came before was no answer but a thought
 
 
 async def pieces(
@@ -75,7 +78,7 @@ async def pieces(
     Raises:
         ModelDownError, ModelTimeoutError, ModelBusyError, ModelRefusedError.
     """
-    cut = Claims(read=prompt.readable)
+    cut, thoughts = Claims(read=prompt.readable), Thoughts()
     stream = written.model.stream(written.request, deadline_seconds=deadline_seconds)
     try:
         event: ChatEvent | None = await _first(stream, written, begin_seconds)
@@ -83,17 +86,25 @@ async def pieces(
             if isinstance(event, Delta):
                 if written.first_token_ms is None:
                     written.first_token_ms = _milliseconds(written)
-                written.text += event.text
+                written.heard += event.text
                 if (
-                    len(written.text) > written.request.max_tokens * _MOST_CHARS_A_TOKEN
+                    len(written.heard) > written.request.max_tokens * _MOST_CHARS_A_TOKEN
                 ):  # it does not keep to the limit
                     written.finished = Finished(reason="length", usage=None)
                     break
-                yield Piece(text=event.text, ended=tuple(cut.feed(event.text)))
+                said, voids = thoughts.feed(event.text)
+                if voids:
+                    written.text, cut = "", Claims(read=prompt.readable)
+                written.text += said
+                if said or voids:
+                    yield Piece(text=said, ended=tuple(cut.feed(said)), voids=voids)
             else:
                 written.finished = event
             event = await anext(stream, None)
-        yield Piece(text="", ended=tuple(cut.end()))
+        rest = thoughts.end()
+        written.text += rest
+        yield Piece(text=rest, ended=(*cut.feed(rest), *cut.end()))
+        yield Piece(text="", ended=())
         written.outcome = "ok"
     except FootnoteError as error:
         written.outcome = error.code

@@ -12,7 +12,7 @@ import regex
 
 from app.domain.errors import InvalidInputError
 from app.domain.models import ChatRequest, Message
-from app.text import inert
+from app.text import inert, personal
 
 REPAIRS = 2  # times that a model is told what is wrong with its output
 _MOST_SCHEMA_CHARS = 20_000
@@ -21,7 +21,7 @@ _MOST_EXPANDED = 3000  # parts of a schema whose references are unfolded: what a
 _MOST_FIELDS = 200  # of an output, that are looked for in the sources
 _MOST_SAID_CHARS = 8000  # of wrong output, that a model is shown again
 _PATTERN_SECONDS = 0.05  # for one `pattern`: it comes from a caller, and may be one that never ends
-_FENCE = regex.compile(r"\A\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*\Z", regex.DOTALL)
+_FENCE = regex.compile(r"```(?:json)?\s*\n(.*?)\n?\s*```", regex.DOTALL)
 
 
 def require_schema(schema: Mapping[str, Any]) -> None:
@@ -98,7 +98,7 @@ def _referred(schema: Mapping[str, Any], reference: str) -> object:
 
 def parsed(text: str, schema: Mapping[str, Any]) -> tuple[Any, str | None]:
     """The output, and None; or None, and what is wrong with it in one sentence."""
-    fenced = _FENCE.match(text)
+    fenced = None if text.lstrip().startswith(("{", "[")) else _FENCE.search(text)
     try:
         output = json.loads(fenced[1] if fenced else text, parse_constant=_refuse, parse_float=_finite)
         json.dumps(output, ensure_ascii=False).encode()  # half of a surrogate pair is no character
@@ -152,6 +152,14 @@ def hidden(output: Any, mask: Callable[[str], str]) -> Any:
     if isinstance(output, list):
         return [hidden(each, mask) for each in output]
     return mask(output) if isinstance(output, str) else output
+
+
+def numbers_called(output: object) -> str | None:
+    """The first place whose number is one of a telephone, card or account, as its key says; None where none is."""
+    for pointer, names, value in _leaves(output, "", ()):
+        if names and value.isdecimal() and personal.found(f"{names[-1]}: {value}"):
+            return pointer
+    return None
 
 
 def emptied(output: Any, pointers: Collection[str], schema: Mapping[str, Any]) -> Any | None:

@@ -25,7 +25,7 @@ from app.domain.answers import (
 from app.domain.policies import InForce, PersonalData, Policy, Unsupported
 from app.domain.ports import Checker
 from app.domain.repositories import Database, Hit
-from app.text import personal, shown
+from app.text import inert, personal, shown, topics
 
 _Place = tuple[uuid.UUID, int, int]  # version, start, end
 
@@ -146,7 +146,9 @@ def verify(
     offered: list[Drafted] = []
     length = 0
     for each in draft.sentences:
-        text = without_personal(each.text, policy)
+        if is_refused(each.text, policy):
+            continue
+        text = without_personal(inert.unlinked(each.text), policy)
         length += len(text or "") + 1
         if policy.max_answer_chars is not None and length > policy.max_answer_chars + 1:
             break
@@ -179,6 +181,7 @@ class Validator:
         self._least = rules.threshold(checker.threshold)
         self.unsupported: list[str] = []  # sentences that no source says
         self.flagged = 0
+        self.refused = 0  # sentences on a topic that the policy refuses
         self.personal = 0  # sentences that were masked or left out for personal data
         self.corrected = 0  # whose citations were put right
         self.shortened = False  # whether the answer would have been longer than it may be
@@ -192,6 +195,9 @@ class Validator:
         for claim, support in zip(claims, supports, strict=True):
             if self.shortened:
                 break
+            if is_refused(claim.text, self._policy):
+                self.refused += 1
+                continue
             text = without_personal(claim.text, self._policy)
             self.personal += text != claim.text
             if text is None:
@@ -232,6 +238,11 @@ class Validator:
     def _too_long(self, text: str) -> bool:
         most = self._policy.max_answer_chars
         return most is not None and len(self._verifier.text) + 1 + len(text) > most
+
+
+def is_refused(text: str, policy: Policy) -> bool:
+    """Whether a sentence speaks of what the policy does not let be spoken of; the question may not have told."""
+    return bool(policy.refused_topics) and topics.first_of(policy.refused_topics, text) is not None
 
 
 def without_personal(text: str, policy: Policy) -> str | None:

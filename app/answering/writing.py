@@ -210,16 +210,37 @@ class Writing:
         if schema is not None:
             await self._structured(model, schema)
             return
+        said: list[Said] = []
         async with contextlib.aclosing(self._said(model, Purpose.ANSWER, ())) as events:
             async for event in events:
+                said += event.said if isinstance(event, Sentences) else ()
                 yield event
         wrong = tuple(self._validator.unsupported)
         if wrong and self._asked.rules.policy.unsupported is Unsupported.RETRY and self._seconds >= _LEAST_SECONDS:
-            yield Reset(reason="correction")
-            self._new_answer()
+            async with contextlib.aclosing(self._corrected(model, wrong, said)) as events:
+                async for event in events:
+                    yield event
+
+    async def _corrected(
+        self, model: ChatModel, wrong: Sequence[str], said: Sequence[Said]
+    ) -> AsyncGenerator[Event, None]:
+        """The answer once more; where nothing of it holds, what held of the first one stands."""
+        first = self._verifier, self._validator
+        yield Reset(reason="correction")
+        self._new_answer()
+        try:
             async with contextlib.aclosing(self._said(model, Purpose.CORRECTION, wrong)) as events:
                 async for event in events:
                     yield event
+        except MODEL_ERRORS:
+            if not said:
+                raise
+            if self._verifier.sentences:
+                yield Reset(reason="correction")
+                self._new_answer()
+        if said and not self._verifier.sentences:
+            self._verifier, self._validator = first
+            yield Sentences(said=tuple(said), known_at=time.perf_counter())
 
     async def _said(
         self, model: ChatModel, purpose: Purpose, corrections: Sequence[str]
@@ -227,12 +248,16 @@ class Writing:
         """What one call says: pieces as they come, sentences as they hold."""
         request = await self._compute(lambda: self._request(model, corrections), admitted=True)
         written = Written(model=model, request=request)
-        provisional = _Deltas(request, withheld=bool(self._taint)) if self._asked.question.deltas else None
+        provisional = self._deltas(request)
         self.spent.append(Spent(written=written, purpose=purpose))
         try:
             pieces = generate.pieces(written, deadline_seconds=self._seconds, begin_seconds=self._share)
             async with contextlib.aclosing(pieces):
                 async for piece in pieces:
+                    if piece.voids:  # what was told was no answer but a thought
+                        yield Reset(reason="thoughts")
+                        self._new_answer()
+                        provisional = self._deltas(request)
                     if provisional is not None and (text := provisional.feed(piece)):
                         yield Provisional(text=text)
                     if piece.ended and (said := await self._validated(piece.ended)):
@@ -243,6 +268,9 @@ class Writing:
         finally:
             self._note(written)
         self._cut = written.finished is not None and written.finished.reason == "length"
+
+    def _deltas(self, request: ChatRequest) -> _Deltas | None:
+        return _Deltas(request, withheld=bool(self._taint)) if self._asked.question.deltas else None
 
     async def _validated(self, ended: Sequence[Claimed]) -> list[Said]:
         start = time.perf_counter()
@@ -292,10 +320,10 @@ class Writing:
         """
         hides = self._asked.rules.policy.personal_data
         masked = structured.hidden(output, personal.masked)
-        if hides is not PersonalData.ALLOW and masked != output:
-            if hides is PersonalData.REFUSE:
-                return None, "the whole: it holds personal data, which may not be told"
-            output = masked
+        numbers = structured.numbers_called(output) if hides is not PersonalData.ALLOW else None
+        if numbers or (hides is PersonalData.REFUSE and masked != output):
+            return None, f"{numbers or 'the whole'}: it holds personal data, which may not be told"
+        output = output if hides is PersonalData.ALLOW else masked
         self._new_answer()
         found: list[FieldCitation] = []
         self._uncited, texts = [], []
@@ -388,6 +416,7 @@ class Writing:
             ),
             (checked.corrected, "citations_corrected", f"the sources of {checked.corrected} sentences were put right"),
             (checked.personal, "personal_data", f"{checked.personal} sentences held personal data"),
+            (checked.refused, "refused_topic", f"{checked.refused} sentences spoke of what is not answered here"),
             (checked.shortened, "shortened", "the answer was longer than the policy allows"),
             (
                 self._template_failed,
@@ -419,7 +448,7 @@ class _Deltas:
         """What of a piece may be told now."""
         if self._withheld:
             return ""
-        shown = self._stream.feed(piece.text) if piece.text else self._stream.end()
+        shown = self._stream.feed(piece.text) if piece.text or piece.voids else self._stream.end()
         for word in shown.casefold().split():  # the stream gives whole words
             self._last.append(word)
             if tuple(self._last) in self._secret:

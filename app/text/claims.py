@@ -16,6 +16,7 @@ _LEADING = re.compile(rf"(?:{inert.MARK.pattern})+\s*", re.IGNORECASE)
 _OPEN = re.compile(r"\s?[\[【][^\]】]{0,40}\Z")
 _HEADING = re.compile(r"#{1,6}\s|[-=*_]{3,}\s*\Z|```")
 _ROLE = re.compile(r"(?:system|assistant|user|human)\s*[:：]\s*", re.IGNORECASE)  # as a turn of a chat begins  # noqa: RUF001
+_GLUED = re.compile(r"(?<![\w/@.:-])((?:[\w'’-]{0,40}[a-z0-9]{2}|\[\d{1,3}\])[.!?])(?=[A-Z][a-z])")  # noqa: RUF001 - the mark itself
 _ITEM = re.compile(r"(?:[-*+•‣◦▪]|\d{1,3}[.)])\s+")
 
 
@@ -51,6 +52,7 @@ class Claims:
         return found
 
     def _cut(self) -> list[Claimed]:
+        self._rest = _apart(self._rest)
         *lines, last = self._rest.split("\n")
         found = [each for line in lines for each in _of_line(line, self._read)]
         if _ENDED.search(last):
@@ -62,7 +64,7 @@ class Claims:
 
     def end(self) -> list[Claimed]:
         """What is left when nothing more comes."""
-        rest, self._rest = self._rest, ""
+        rest, self._rest = _apart(self._rest), ""
         return [each for line in rest.split("\n") for each in _of_line(line, self._read)]
 
 
@@ -75,6 +77,11 @@ def numbers_of(text: str) -> tuple[int, ...]:
             for number in range(int(first), min(upto, int(first) + _MOST_RANGE) + 1):
                 found.setdefault(number)
     return tuple(found)
+
+
+def _apart(text: str) -> str:
+    """The text with a space between sentences that lack it: as one, what is true would carry what is not."""
+    return _GLUED.sub(r"\1 ", text)
 
 
 def _last_begun(line: str) -> int:

@@ -16,12 +16,22 @@ _INLINE = re.compile(r"\[([^\[\]\n]{0,300})\]\([^()\n]{0,400}(?:\([^()\n]{0,100}
 _REFERENCE = re.compile(r"\[([^\[\]\n]{1,300})\]\s?\[[^\[\]\n]{0,300}\]")
 _DEFINITION = re.compile(r"^[ ]{0,3}\[[^\[\]\n]{1,300}\]:[^\n]*", re.MULTILINE)
 MARK = re.compile(
-    r"\s?(?:\[|【)\s?(?:\^|(?:sources?|src|citations?|refs?)\.?:?\s?#?)?\d{1,4}(?:†[^\]】\n]{0,40})?"
-    r"(?:\s?(?:[,;&–-]|and)\s?\^?\d{1,4})*\s?(?:\]|】)",  # noqa: RUF001 - the dash itself
+    r"\s?(?:\[|【|\{)\s?(?:\^|(?:sources?|src|citations?|refs?)\.?:?\s?#?)?\d{1,4}(?:†[^\]】\n]{0,40})?"
+    r"(?:\s?(?:[,;&–-]|and)\s?\^?\d{1,4})*\s?(?:\]|】|\})",  # noqa: RUF001 - the dash itself
     re.IGNORECASE,
+)
+# Numbers that a reader takes for footnotes: in circles, in a row of brackets, raised behind a word or a stop, not behind a unit.
+_RAISED = re.compile(
+    r"\s?[①-⑳❶-❿➀-➓]|\s?(?:\(\d{1,2}\)){2,}|\s?\([⁰¹²³⁴-⁹]{1,3}\)"
+    r"|(?:(?<=[^\W\d_]{4})|(?<=[.!?,;\])]))[⁰¹²³⁴-⁹]{1,3}(?!\w)"
 )
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _TAG = re.compile(r"<(?=[a-zA-Z/!?])[^<>]{0,2000}>?")
+_LIVE_TAG = re.compile(
+    r"</?(?:a|area|audio|base|button|embed|form|frame|iframe|img|input|link|math|meta|object|picture|script|source|style|svg|video)"
+    r"\b[^<>]{0,2000}>",
+    re.IGNORECASE,
+)
 _ADDRESS = re.compile(
     r"(?:\b[a-z][a-z0-9+.-]{1,20}:/{0,3}(?=[^\s/])(?:(?<=//)|(?<=data:)|(?<=mailto:)|(?<=javascript:)|(?<=vbscript:)|(?<=tel:)"
     r"|(?<=blob:)|(?<=file:))|(?<![\w/.:])//(?=\w)|\bwww\d?\.)[^\s<>\"'`]{1,2000}",
@@ -55,11 +65,20 @@ def _once(text: str, *, marks: bool) -> str:
     text = _DEFINITION.sub("", text)
     text = _INLINE.sub(r"\1", text)
     if not marks:
-        text = MARK.sub("", text)
+        text = _RAISED.sub("", MARK.sub("", text))
         text = _REFERENCE.sub(r"\1", text)
     text = _TAG.sub("", text)
     text = _ADDRESS.sub(_LINK, text)
     return _EMPHASIS.sub("", text)
+
+
+def unlinked(text: str) -> str:
+    """A document's own words without the mark-up that a page would load or follow; addresses stay as words."""
+    for _ in range(_MOST_PASSES):
+        before, text = text, _LIVE_TAG.sub("", _INLINE.sub(r"\1", _IMAGE.sub("", text)))
+        if text == before:
+            break
+    return text
 
 
 class Stream:

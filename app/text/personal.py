@@ -56,7 +56,7 @@ def masked(text: str) -> str:
 
 
 # Bounded throughout, and begun only where no character of the same kind stands before: linear time.
-_EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}+@(?:[^\W_][\w-]{0,62}\.){1,6}[^\W\d_]{2,24}(?![\w-])")
+_EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}+[@\uff20](?:[^\W_][\w-]{0,62}\.){1,6}[^\W\d_]{2,24}(?![\w-])")
 _US_PHONE = r"(?:\([2-9]\d\d\)[ \u00a0]?|[2-9]\d\d[-.])[2-9]\d\d[-.]\d{4}"
 _GROUPS = r"\(?\d{1,4}\)?(?:[ \u00a0./-]{1,2}\(?\d{1,8}\)?){1,6}"
 _PHONE = re.compile(

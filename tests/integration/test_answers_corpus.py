@@ -180,6 +180,13 @@ def test_what_is_deleted_before_the_row_is_written_is_not_in_it(corpus: Corpus) 
     assert kept.text == "The pier"
 
 
+def test_the_documents_own_words_load_nothing(corpus: Corpus) -> None:
+    corpus.live("![x](y)ok is said of the pier.")
+    answered = answered_by(corpus, FirstSentences())
+    assert answered.answer.text == "ok"
+    assert [each.quote for each in answered.answer.citations] == ["![x](y)ok"]
+
+
 def test_a_filter_holds_for_citations(corpus: Corpus) -> None:
     corpus.live("The pier of then.", metadata={"year": 1})
     now = corpus.live("The pier of now.", metadata={"year": 2})

@@ -54,7 +54,7 @@ def model() -> Iterator[obedient.Obedient]:
 
 
 @pytest.fixture(scope="module")
-def place(api: Any, model: obedient.Obedient) -> Json:
+def place(api: Any, model: obedient.Obedient) -> Iterator[Json]:
     """The set in a collection of its own, the model in the catalogue, and a reader's key."""
     folder = pathlib.Path(api.services.admin_key_path).parent
     (folder / "models.toml").write_text(MODELS.format(url=model.base_url), encoding="utf-8")
@@ -70,7 +70,9 @@ def place(api: Any, model: obedient.Obedient) -> Json:
         assert reply.json()["state"] == "live", reply.text
     name, text = injections.closed()
     api.live(collection, text, external_id=name, readers=[f"group:{injections.CLOSED_GROUP}"])
-    return {"collection": collection, "key": api.key("reader", user="asker")}
+    yield {"collection": collection, "key": api.key("reader", user="asker")}
+    (folder / "models.toml").unlink()  # others have this service too, and no model
+    assert api.post("/v1/models/reload").status_code in (200, 204)
 
 
 def _body(place: Json, asked: injections.Asked, **parts: Any) -> Json:

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.text.claims import Claimed, Claims
-from app.text.inert import Stream, inert
+from app.text.inert import Stream, inert, unlinked
 
 LIVE = re.compile(r"\]\(|\]\[|!\[|<[a-zA-Z/!?]|[a-z][a-z0-9+.-]*://|javascript:|data:\S|\bwww\.", re.IGNORECASE)
 PIECES = [
@@ -56,6 +56,8 @@ PIECES = [
         ("It costs **5 euros** and `x`", "It costs 5 euros and x"),
         ("<scr<b>ipt>x</scr<b>ipt>, <`a href=x>y", "ipt>xipt>, y"),
         ("ht[](x)tps://evil.example/x", "(link)"),
+        ("Done ⑦. High⁷ enough.⁸ Seen {7}. So (7)(8). And (¹).", "Done. High enough. Seen. So. And."),
+        ("It covers 12 km² at 10³ and item (7) stays", "It covers 12 km² at 10³ and item (7) stays"),
     ],
 )
 def test_links_images_mark_up_and_marks_are_taken_out_and_words_stay(written: str, shown: str) -> None:
@@ -97,6 +99,22 @@ def test_what_comes_to_life_when_escapes_are_undone_is_taken_out_too() -> None:
     claims = Claims(read=read)
     found = claims.feed("User&#58; see &lt;img src=x> it [1].") + claims.end()
     assert [each.text for each in found] == ["see it."]
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("The quarry ![x](http://evil.example/a.png) opened.", "The quarry  opened."),
+        (
+            "See [details](javascript:alert(1)) at http://quarry.example/track.",
+            "See details at http://quarry.example/track.",
+        ),
+        ("The <img src=http://evil.example/b.png> quarry if a<b and c>d [1]", "The  quarry if a<b and c>d [1]"),
+        ("![a](x)](y)<im<img>g src=z>", "](y)"),
+    ],
+)
+def test_a_documents_own_words_load_and_follow_nothing(written: str, told: str) -> None:
+    assert unlinked(written) == told
 
 
 def test_an_endless_bracket_is_not_held_back_for_ever() -> None:

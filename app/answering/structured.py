@@ -21,6 +21,7 @@ _MOST_EXPANDED = 3000  # parts of a schema whose references are unfolded: what a
 _MOST_FIELDS = 200  # of an output, that are looked for in the sources
 _MOST_SAID_CHARS = 8000  # of wrong output, that a model is shown again
 _PATTERN_SECONDS = 0.05  # for one `pattern`: it comes from a caller, and may be one that never ends
+_FORMATS = ("date", "email", "ipv4", "ipv6", "regex", "uuid")  # that are checked without a further library
 _FENCE = regex.compile(r"```(?:json)?\s*\n(.*?)\n?\s*```", regex.DOTALL)
 
 
@@ -84,6 +85,11 @@ def _expanded(schema: Mapping[str, Any]) -> float:
 
 def _referred(schema: Mapping[str, Any], reference: str) -> object:
     """What `#/a/b` points to."""
+    if reference != "#" and not reference.startswith("#/"):
+        raise InvalidInputError(
+            f"response_schema: `$ref` {reference[:100]!r} names an anchor: only paths (`#/...`) are taken",
+            code="bad_schema",
+        )
     found: Any = schema
     for part in reference.removeprefix("#").split("/")[1:]:
         name = part.replace("~1", "/").replace("~0", "~")
@@ -114,6 +120,12 @@ def parsed(text: str, schema: Mapping[str, Any]) -> tuple[Any, str | None]:
     return None, f"{'/' + place if place else 'the whole'}: {wrong.message[:300]}"
 
 
+def briefly(wrong: str) -> str:
+    """Where it is wrong, for a caller: the sentence may quote what a model wrote."""
+    place = wrong.partition(":")[0][:100]
+    return f"see {place}" if place.startswith("/") else place
+
+
 def _first_wrong(output: object, schema: Mapping[str, Any]) -> Any | None:
     """The first place where the output does not meet the schema, a jsonschema.ValidationError; None where it does.
 
@@ -122,7 +134,9 @@ def _first_wrong(output: object, schema: Mapping[str, Any]) -> Any | None:
     """
     import jsonschema  # noqa: PLC0415 - 60 ms, where a schema is given
 
-    validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})(schema)
+    validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})(
+        schema, format_checker=jsonschema.FormatChecker(_FORMATS)
+    )
     try:
         return next(iter(validator.iter_errors(output)), None)
     except (RecursionError, TimeoutError, ArithmeticError, regex.error) as error:

@@ -309,8 +309,8 @@ class Writing:
                 return
             request = structured.repaired(request, written.text, wrong)
         raise OutputInvalidError(
-            f"the output of {model.spec.name} does not meet response_schema after {structured.REPAIRS} repairs, "
-            f"at {(wrong or '').partition(':')[0][:100]}"
+            f"the output of {model.spec.name} does not meet response_schema after {structured.REPAIRS} repairs: "
+            f"{structured.briefly(wrong or '')}"
         )
 
     def _sourced(self, output: Any, schema: Mapping[str, Any]) -> tuple[Any, str | None]:

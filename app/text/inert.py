@@ -34,7 +34,7 @@ _LIVE_TAG = re.compile(
 )
 _ADDRESS = re.compile(
     r"(?:\b[a-z][a-z0-9+.-]{1,20}:/{0,3}(?=[^\s/])(?:(?<=//)|(?<=data:)|(?<=mailto:)|(?<=javascript:)|(?<=vbscript:)|(?<=tel:)"
-    r"|(?<=blob:)|(?<=file:))|(?<![\w/.:])//(?=\w)|\bwww\d?\.)[^\s<>\"'`]{1,2000}",
+    r"|(?<=blob:)|(?<=file:))|\bhttps?:[\\/]{0,4}(?=\w)|(?<![\w/.:])//(?=\w)|\bwww\d?\.)[^\s<>\"'`]{1,2000}",
     re.IGNORECASE,
 )
 _EMPHASIS = re.compile(r"(\*\*|__|`{1,3})(?=\S)|(?<=\S)(\*\*|__|`{1,3})")

@@ -616,6 +616,18 @@ def test_an_answer_does_not_speak_of_what_is_refused(corpus: Corpus) -> None:
     assert "salary" not in extracted.text
 
 
+def test_a_format_that_a_schema_names_holds(corpus: Corpus) -> None:
+    corpus.live("The quarry opened on 1910-05-03.")
+    schema = {"type": "object", "properties": {"opened": {"type": "string", "format": "date"}}}
+    said = scripted("writer", ['{"opened": "in spring"}'], ['{"opened": "1910-05-03"}'])
+    told = answer(corpus, asks(corpus, said), question(corpus, response_schema=schema))
+    assert told.text == '{"opened": "1910-05-03"}'
+    assert len(said.asked) == 2
+    anchored = {"$defs": {"a": {"$anchor": "foo"}}, "properties": {"b": {"$ref": "#foo"}}}
+    with pytest.raises(InvalidInputError, match="names an anchor"):
+        answer(corpus, asks(corpus, said), question(corpus, response_schema=anchored))
+
+
 @pytest.mark.parametrize("hides", [PersonalData.MASK, PersonalData.REFUSE])
 def test_a_telephone_as_a_number_is_not_told_either(corpus: Corpus, hides: PersonalData) -> None:
     corpus.live("The keeper of the pier is Ann. Phone: 442079460958.")

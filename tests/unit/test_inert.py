@@ -56,6 +56,7 @@ PIECES = [
         ("It costs **5 euros** and `x`", "It costs 5 euros and x"),
         ("<scr<b>ipt>x</scr<b>ipt>, <`a href=x>y", "ipt>xipt>, y"),
         ("ht[](x)tps://evil.example/x", "(link)"),
+        ("Go to http:\\\\evil.example\\x or https:evil.example now", "Go to (link) or (link) now"),
         ("Done ⑦. High⁷ enough.⁸ Seen {7}. So (7)(8). And (¹).", "Done. High enough. Seen. So. And."),
         ("It covers 12 km² at 10³ and item (7) stays", "It covers 12 km² at 10³ and item (7) stays"),
     ],

@@ -205,7 +205,14 @@ def test_a_block_is_plain_data() -> None:
 
 @pytest.mark.parametrize(
     ("prompt", "completion", "expected"),
-    [(900, 30, "told"), (8192, 100, "told"), (10**30, 30, "own"), (900, 10**8, "own"), (-1, 30, "own"), (900, -5, "own")],
+    [
+        (900, 30, "told"),
+        (8192, 100, "told"),
+        (10**30, 30, "own"),
+        (900, 10**8, "own"),
+        (-1, 30, "own"),
+        (900, -5, "own"),
+    ],
 )
 def test_a_count_of_tokens_that_cannot_be_is_estimated_anew(prompt: int, completion: int, expected: str) -> None:
     told = Usage(prompt_tokens=prompt, completion_tokens=completion)

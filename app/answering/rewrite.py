@@ -51,6 +51,7 @@ _VERBS = re.compile(
 _PREPOSITIONS = r"(in|on|at|of|for|by|from|to|with|during|after|before|under|since|until|against)"
 _LEADING = re.compile(rf"{_PREPOSITIONS}\b(\s+(?:the\s+)?)?", re.IGNORECASE)
 _BEHIND = re.compile(rf"\b{_PREPOSITIONS}\s+(?:the\s+)?$", re.IGNORECASE)
+_VERBLESS = re.compile(r"\s*(?:how|what|which|whose)\s+\w+(?:\s+\w+)?\s*\?*\s*", re.IGNORECASE)
 _SOME_ONE = re.compile(r"\b(?:an?|the|any|another)\s+(?:\w+\s+)?ones?\b", re.IGNORECASE)
 _ARTICLE = re.compile(r"(?:the|an?)\s+", re.IGNORECASE)
 # Where a part of a question stands that another can take the place of: `what is [the rent] of the flat`, `is [the ferry] late`.
@@ -58,15 +59,18 @@ _ATTRIBUTE = re.compile(
     rf"(?i)^((?:and\s+)?(?:what|who|which|how\s+\w+)\s+(?:is|are|was|were)\s+)the\s+[a-z][\w\s'-]*?(?=\s+{_PREPOSITIONS}\b|$)"
 )
 _THING_NAMED = re.compile(r"\bthe\s+[a-z][\w'-]*(?!\s+[A-Z])")
+_SUBJECT = re.compile(
+    r"(?i)(?:\b(?:do|does|did)|^(?:when|where|why|how)\s+(?:is|are|was|were))\s+(the\s+[a-z][\w\s'-]*?)\s+[\w'-]+$"
+)
 _COUNTED = re.compile(r"(?i)^((?:and\s+)?how\s+(?:many|much)\s+)[a-z][\w'-]*(?=\s)")
 # What a question's own pronoun may mean: `the lighthouse, who built it`, `when the bridge was built and what it cost`.
 _OWN_THING = re.compile(
     r"(?i)\b(?:the|an?)\s+[a-z][^,;]*(?:[,;]|\s(?:and|but|or|when|if|before|after|because|since|while|until|that)\s)"
 )
-_OWN_PERSON = re.compile(r"(?i)\b(?:the|an?)\s+[a-z][^,;]*[,;]")
+_OWN_PERSON = re.compile(r"(?i)\b(?:the|an?)\s+[a-z][^,;]*(?:[,;]|\s(?:and|but)\s+(?:who|what|when|where|why|how)\s)")
 _EXPLETIVE = re.compile(
     r"(?i)\bit\s+(?:(?:is|was|be)\s+)?(?:\w+ly\s+)?(?:takes?|costs?|possible|allowed|permitted|necessary|required|forbidden|"
-    r"legal|mandatory|true|safe|hard|easy|usual|common|cheaper|better)\s+(?:\w+\s+)?(?:to|that|for)\b"
+    r"legal|mandatory|true|safe|hard|easy|usual|common|cheaper|better)\s+(?:\w+\s+)?(?:to|that|for)\b|\bit\s+(?:rains?|snows?)\b|\btime\s+is\s+it\b"
 )
 _CALENDAR = re.compile(
     r"(?i)(?:\b(?:january|february|march|april|may|june|july|august|september|october|november|december|(?:mon|tues|wednes|"
@@ -322,9 +326,13 @@ def _with_topic(typed: str, turns: Sequence[Turn]) -> str:
         return typed
     if thing and things and (put := _put(typed, things[0], _THINGS)):
         return _keeping(put, things[1:])
-    if names.topics(f"x {typed}") or not (_LEAD.match(typed) or _SOME_ONE.search(typed) or _part_of(typed, turns[-1])):
-        return typed
-    return _tailed(typed, things)
+    return _tailed(typed, things) if not names.topics(f"x {typed}") and _goes_on(typed, turns[-1]) else typed
+
+
+def _goes_on(typed: str, before: Turn) -> bool:
+    """Whether a question that names nothing leans without a pronoun: `and who ...`, `how high?`, `a larger one`, `the museum`."""
+    verbless = _VERBLESS.fullmatch(typed) and not _VERBS.search(typed)
+    return bool(verbless or _LEAD.match(typed) or _SOME_ONE.search(typed)) or _part_of(typed, before)
 
 
 def _tailed(typed: str, topics: Sequence[str]) -> str:
@@ -392,7 +400,13 @@ def _topics(turn: Turn) -> list[str]:
         return [put, *(name for name in asked if name != put), *told[:1]]
     if told and _answer_is_the_thing(turn.asked):
         return [told[0], *asked]
-    return asked or ([] if _WHO.match(turn.asked) else told[:1]) or names.phrases(turn.asked)[-1:]
+    return asked or ([] if _WHO.match(turn.asked) else told[:1]) or _subject(turn.asked)
+
+
+def _subject(asked: str) -> list[str]:
+    """What a question without a name is about: `the ferry` of `does the ferry carry`, else its last noun phrase."""
+    found = _SUBJECT.search(asked.rstrip(" ?."))
+    return [found[1]] if found else names.phrases(asked)[-1:]
 
 
 def _told(turn: Turn) -> list[str]:

@@ -35,6 +35,7 @@ KEEPER = turn(
     asked="Who was the keeper of Carrow Point lighthouse?", answer="Ruth Amsel was the keeper of Carrow Point."
 )
 RENT = turn(asked="What is the rent of the flat?", answer="It is 900 EUR a month.")
+CARS = turn(asked="How many cars does the ferry carry?", answer="It carries 12 cars.")
 BORNE = turn(asked="How many passengers were carried in 2017?", answer="12,000 passengers were carried.")
 
 
@@ -111,6 +112,8 @@ def test_the_other_one_is_what_was_not_spoken_of_last() -> None:
             "How many passengers does the ferry carry (Marigold)?",
             id="noun-beside-a-name",
         ),
+        pytest.param([CARS], "How long is it?", "How long is the ferry?", id="subject"),
+        pytest.param([KEEPER], "How high?", "How high (Carrow Point)?", id="verbless"),
         pytest.param([MUSEUM], "And the garden?", "And the garden (Victoria and Albert Museum)?", id="no-such-part"),
     ],
 )
@@ -127,7 +130,9 @@ def test_a_part_takes_the_place_of_one_of_its_kind(turns: list[Turn], typed: str
         "What about the revenue in 2018?",
         "What about the population of Fresno?",
         "What about the pier, who built it?",
+        "Who is the tenant and when did she move in?",
         "Is it allowed to keep dogs?",
+        "What time is it?",
         "What do both parties sign?",
         "Who was the former owner?",
         "Which is the oldest pier?",

@@ -417,7 +417,7 @@ def _told(turn: Turn) -> list[str]:
 
 def _put_before(turn: Turn, pattern: re.Pattern[str]) -> str | None:
     """What a pronoun of the turn's own question stood for."""
-    if turn.typed == turn.asked or not pattern.search(turn.typed):
+    if len(pattern.findall(turn.asked)) >= len(pattern.findall(turn.typed)):
         return None
     put = [name for name in names.topics(turn.asked) if not _within(name, turn.typed)]
     return put[0] if put else None

@@ -35,6 +35,11 @@ KEEPER = turn(
     asked="Who was the keeper of Carrow Point lighthouse?", answer="Ruth Amsel was the keeper of Carrow Point."
 )
 RENT = turn(asked="What is the rent of the flat?", answer="It is 900 EUR a month.")
+DECLARED = turn(
+    typed="When did he declare it?",
+    asked="When did Kublai Khan declare it?",
+    answer="By the Mandate of Heaven, in 1271.",
+)
 CARS = turn(asked="How many cars does the ferry carry?", answer="It carries 12 cars.")
 BORNE = turn(asked="How many passengers were carried in 2017?", answer="12,000 passengers were carried.")
 
@@ -96,6 +101,7 @@ def test_the_other_one_is_what_was_not_spoken_of_last() -> None:
         pytest.param([FERRY], "When did she retire?", "When did Joan Pell retire?", id="who-is-no-place"),
         pytest.param([FERRY, RETIRED], "What did she do then?", "What did Joan Pell do then?", id="she-again"),
         pytest.param([FERRY, RETIRED], "Where was it built?", "Where was Marigold built?", id="it-is-nobody"),
+        pytest.param([YUAN, DECLARED], "What was its name?", "What was Yuan's name?", id="it-was-not-he"),
         pytest.param([KEEPER], "How old is it?", "How old is Carrow Point?", id="it-of-who"),
         pytest.param([RENT], "And the deposit?", "What is the deposit of the flat?", id="noun-for-noun"),
         pytest.param([BORNE], "And deckhands?", "How many deckhands were carried in 2017?", id="counted"),

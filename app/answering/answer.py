@@ -246,7 +246,10 @@ class Ask:
         taken.add("rewrite", start)
         if begun.left_usd is not None:
             begun = dataclasses.replace(begun, left_usd=max(0.0, begun.left_usd - written.cost_usd))
-        alone = rewrite.as_said(written.text, max_chars=self.max_query_chars) if written.outcome == "ok" else None
+        if written.outcome != "ok":
+            return begun
+        typed, turns = begun.checked.text, begun.recalled.turns
+        alone = rewrite.as_said(written.text, typed, turns, max_chars=self.max_query_chars)
         if alone is None or alone == begun.checked.text:
             return begun
         made = self._standing_alone(begun, alone, begun.recalled.documents)

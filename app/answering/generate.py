@@ -18,6 +18,7 @@ from app.text.claims import Claimed, Claims
 from app.text.thoughts import Thoughts
 
 _MOST_CHARS_A_TOKEN = 16
+_SLACK = 2  # times what a call can come to: a catalogue may tell a smaller window than the model has
 
 
 def draft(answerer: Answerer, question: str, vector: Vector | None, context: Context) -> Draft:
@@ -43,12 +44,19 @@ class Written:
 
     @property
     def usage(self) -> Usage:
-        """As the provider counted; estimated where it did not, or where the call was broken off."""
-        if self.finished is not None and self.finished.usage is not None:
-            return self.finished.usage.clamped()
+        """As the provider counted; estimated where it did not, where that can't be, or where the call was broken off."""
+        told = self.finished.usage if self.finished is not None else None
+        if told is not None and self._can_be(told):
+            return told.clamped()
         if not self.heard and self.outcome != "ok":
             return Usage()  # nothing came: what a refused or failed call costs, nobody says
         return estimated(self.request.messages, self.heard)
+
+    def _can_be(self, told: Usage) -> bool:
+        """Whether a call can come to so many tokens."""
+        most = _SLACK * (self.model.spec.context_tokens + self.request.max_tokens)
+        counts = (told.prompt_tokens, told.completion_tokens)
+        return min(counts) >= 0 and sum(counts) <= most
 
     @property
     def cost_usd(self) -> float:

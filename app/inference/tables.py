@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ _secrets = "apikey key token secret secretkey accesskey password authorization a
 _SECRETS = frozenset(_secrets.split())
 _URL = re.compile(r"https?://[^/?#\s]+[^?#\s]*")
 _MOST = 10**9
+_LIKE = 0.7  # of difflib's ratio: `modell` and `nmae` are misspelled, `price` is no `provider`
 
 
 class Table:
@@ -47,7 +49,7 @@ class Table:
         """As `text`, where there must be one."""
         value = self.text(key)
         if value is None:
-            raise self.refusal(key, "is missing")
+            raise self.refusal(key, f"is missing{self._misspelled(key)}")
         return value
 
     def one_of(self, key: str, choices: Sequence[str], default: str | None = None) -> str:
@@ -56,7 +58,7 @@ class Table:
         if value is None and default is not None:
             return default
         if value is None:
-            raise self.refusal(key, f"is missing; it is one of {', '.join(choices)}")
+            raise self.refusal(key, f"is missing{self._misspelled(key)}; it is one of {', '.join(choices)}")
         if value not in choices:
             raise self.refusal(key, f"must be one of {', '.join(choices)}")
         return str(value)
@@ -180,6 +182,12 @@ class Table:
         for key in self._found:
             if key not in self._known:
                 raise self.refusal(key, f"is not known here; known are {', '.join(sorted(self._known))}")
+
+    def _misspelled(self, key: str) -> str:
+        """What to say of a key that there is and that nobody asked for, much like one that is missing."""
+        strange = [each for each in self._found if each not in self._known]
+        like = difflib.get_close_matches(key, strange, n=1, cutoff=_LIKE)
+        return f", and `{like[0]}` is not known here" if like else ""
 
     def _take(self, key: str) -> Any:
         self._known.add(key)

@@ -13,9 +13,11 @@ from app.answering import context, generate, guard, rerank, rewrite
 from app.answering.patience import AbandonedError, Patience
 from app.domain.answers import AnswerSentence, Block, Candidate, Context, Draft, Passage, text_of
 from app.domain.errors import BadQueryError, DeadlineExceededError
+from app.domain.models import ChatRequest, Finished, Message, Usage, estimated
 from app.domain.vectors import Vector
 from app.inference.hashing_embedder import WordTokenizer
 from app.text import shown
+from tests.services.scripted_models import scripted
 
 
 def passage(text: str, *, ordinal: int = 0, version: uuid.UUID | None = None, **parts: object) -> Passage:
@@ -199,3 +201,22 @@ def test_a_block_is_plain_data() -> None:
     one = passage("x")
     assert Block(passages=(one,)).passages[0] is one
     assert Candidate(passage=one, start=0, end=1, text="x", score=1.0).passage is one
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion", "expected"),
+    [
+        (900, 30, "told"),
+        (8192, 100, "told"),
+        (10**30, 30, "own"),
+        (900, 10**8, "own"),
+        (-1, 30, "own"),
+        (900, -5, "own"),
+    ],
+)
+def test_a_count_of_tokens_that_cannot_be_is_estimated_anew(prompt: int, completion: int, expected: str) -> None:
+    told = Usage(prompt_tokens=prompt, completion_tokens=completion)
+    request = ChatRequest(messages=(Message(role="user", text="Who signed it?"),), max_tokens=100)
+    written = generate.Written(model=scripted("m", [], context_tokens=8192), request=request, heard="Ann did.")
+    written.finished = Finished(reason="stop", usage=told)
+    assert written.usage == (told if expected == "told" else estimated(request.messages, "Ann did."))

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.errors import BadCatalogueError
 from app.domain.models import Price, Tier
-from app.inference.chat import catalogue
+from app.inference.chat import catalogue, langchain_providers, llama_backend
 from app.inference.chat.catalogue import Catalogue, Conduct
 
 FULL = """
@@ -31,14 +31,14 @@ queue_seconds = 3
 retries = 1
 hedge_after_seconds = 1.5
 structured = false
-options = {organization = "o"}
+options = {send_usage = false}
 
 [[model]]
 name = "own"
 provider = "openai_compatible"
 model = "llama-3"
 api_key_env = "OWN_KEY"
-options = {api_version = "1", region = "eu"}
+options = {stream = false, send_usage = true}
 
 [[model.endpoint]]
 base_url = "http://gpu-1:8000/v1/"
@@ -47,7 +47,7 @@ weight = 3
 [[model.endpoint]]
 base_url = "https://gpu-2/v1"
 api_key_env = "OTHER_KEY"
-options = {region = "us"}
+options = {send_usage = false}
 
 [[model]]
 name = "file"
@@ -110,7 +110,7 @@ def test_a_model_is_as_the_file_says(read: Read) -> None:
     assert gpt.conduct == Conduct(queue_seconds=3, retries=1, hedge_after_seconds=1.5)
     (only,) = gpt.endpoints
     assert (only.endpoint.api_key, only.endpoint.base_url, only.unset) == ("sk-1", None, None)
-    assert dict(only.endpoint.options) == {"organization": "o"}
+    assert dict(only.endpoint.options) == {"send_usage": False}
     assert (only.endpoint.first_token_seconds, only.endpoint.max_connections) == (12, 32)
     assert "sk-1" not in repr(gpt)
 
@@ -122,8 +122,8 @@ def test_endpoints_inherit_what_they_do_not_say_themselves(read: Read) -> None:
     assert (one.endpoint.base_url, one.endpoint.api_key, one.weight) == ("http://gpu-1:8000/v1", "sk-2", 3)
     assert (two.endpoint.base_url, two.endpoint.api_key, two.weight) == ("https://gpu-2/v1", None, 1)
     assert (one.unset, two.unset) == (None, "the environment variable OTHER_KEY is not set")
-    assert dict(one.endpoint.options) == {"api_version": "1", "region": "eu"}
-    assert dict(two.endpoint.options) == {"api_version": "1", "region": "us"}
+    assert dict(one.endpoint.options) == {"stream": False, "send_usage": True}
+    assert dict(two.endpoint.options) == {"stream": False, "send_usage": False}
     assert own.spec.price == Price(input_usd=1, output_usd=2)
 
 
@@ -178,6 +178,7 @@ def test_an_empty_file_is_an_empty_catalogue(read: Read) -> None:
 
 GOOD = 'name = "gpt"\nprovider = "openai"\nmodel = "x"\n'
 COMPATIBLE = 'name = "own"\nprovider = "openai_compatible"\nmodel = "x"\n'
+LLAMA = 'name = "f"\nprovider = "llama"\nmodel = "x"\n'
 REMOTE = 'provider = "openai_compatible"\nmodel = "x"\nbase_url = "http://e"\n'
 
 
@@ -211,6 +212,16 @@ REMOTE = 'provider = "openai_compatible"\nmodel = "x"\nbase_url = "http://e"\n'
         (f'[[model]]\n{COMPATIBLE}[[model.endpoint]]\nbase_url = "http://a"\nwight = 1', "model 1 (own): endpoint 1: `wight` is not known here"),
         (f'[[model]]\n{COMPATIBLE}base_url = "http://a"\n[[model.endpoint]]\nbase_url = "http://b"', "model 1 (own): `base_url` stands in each [[model.endpoint]]"),
         (f"[[model]]\n{GOOD}options = {{a = [1]}}", "model 1 (gpt): `options.a` must be a string, a number, true or false"),
+        (f"[[model]]\n{GOOD}options = {{nonsense_key = 3}}", "model 1 (gpt), `options`: `nonsense_key` is not known here; known are send_temperature, send_usage, stream"),
+        (f'[[model]]\n{GOOD}options = {{model = "y", stream = false}}', "model 1 (gpt), `options`: `model` is not known here"),
+        (f'[[model]]\n{GOOD}options = {{stream = "no"}}', "model 1 (gpt), `options`: `stream` must be true or false"),
+        (f'[[model]]\n{COMPATIBLE}[[model.endpoint]]\nbase_url = "http://a"\noptions = {{region = "eu"}}', "model 1 (own): endpoint 1, `options`: `region` is not known here"),
+        (f"[[model]]\n{LLAMA}options = {{n_ctx = 9}}", "model 1 (f), `options`: `n_ctx` is not known here; known are batch_tokens"),
+        (f"[[model]]\n{LLAMA}options = {{threads = true}}", "model 1 (f), `options`: `threads` must be a whole number"),
+        (f"[[model]]\n{LLAMA}options = {{context_tokens = 9}}", "model 1 (f), `options`: `context_tokens` stands in the model's own table"),
+        (f"[[model]]\n{GOOD.replace('model =', 'modell =')}", "model 1 (gpt): `model` is missing, and `modell` is not known here"),
+        (f"[[model]]\n{GOOD.replace('provider', 'provder')}", "model 1 (gpt): `provider` is missing, and `provder` is not known here; it is one of openai"),
+        ('[[model]]\nname = "gpt"\nmodel = "x"\nprice = {input = 1}', "model 1 (gpt): `provider` is missing; it is one of openai"),
         ('[[model]]\nname = "f"\nprovider = "llama"\nmodel = "x"\nbase_url = "http://h"', "model 1 (f): `base_url` is not for a model in the process"),
         ("[[models]]\nname = 1", "models.toml: `models` is not known here; known are embedder, model, prices, reranker"),
         ("model = 3", "`model` must be a list of tables, each written [[model]]"),
@@ -229,6 +240,14 @@ def test_what_is_not_as_it_must_be_is_named_by_file_table_and_key(read: Read, te
     assert sentence in caught.value.message
     assert caught.value.message.startswith("models.toml")
     assert "sk-secret" not in caught.value.message
+
+
+def test_the_file_knows_each_option_that_its_backend_knows() -> None:
+    in_process = set(llama_backend._RUN_OPTIONS) | {"queue"}
+
+    assert set(catalogue.LLAMA_OPTIONS) == in_process - {"context_tokens"}
+    assert set(catalogue.PROVIDERS) == {*langchain_providers.PROVIDERS, catalogue.LLAMA}
+    assert all(langchain_providers.options_of(each) for each in langchain_providers.PROVIDERS)
 
 
 def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: pathlib.Path) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from app.domain.errors import BadCatalogueError
 from app.domain.models import ModelSpec, Price, Tier
 from app.inference import specs
-from app.inference.chat.backend import Endpoint
+from app.inference.chat import langchain_providers
+from app.inference.chat.backend import Endpoint, Option
 from app.inference.specs import EmbedderSpec, RerankerSpec
 from app.inference.tables import Table
 
@@ -20,6 +21,7 @@ OPENAI_COMPATIBLE = "openai_compatible"
 _providers = "openai openai_compatible azure anthropic google bedrock mistral deepseek ollama llama"
 PROVIDERS = tuple(_providers.split())
 _ADDRESSED = ("openai_compatible", "azure")  # they have no address of their own
+LLAMA_OPTIONS = frozenset({"batch_tokens", "threads", "gpu_layers", "seed", "queue"})
 EXTRACTIVE = "extractive"  # the built-in answerer, whose name no model takes
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _DEFAULTS = ModelSpec(name="", provider="", model="")
@@ -160,7 +162,7 @@ def _spec(table: Table) -> ModelSpec:
 def _endpoints(
     table: Table, spec: ModelSpec, environ: Mapping[str, str], folder: pathlib.Path
 ) -> tuple[DeclaredEndpoint, ...]:
-    options = table.options("options")
+    options = _options(table, spec)
     if spec.local:  # what is set aside for it; a server has its own limit
         options = {"context_tokens": spec.context_tokens, **options}
     common = table.variable("api_key_env")
@@ -186,7 +188,7 @@ def _endpoints(
                     model=model,
                     base_url=url,
                     api_key=key,
-                    options=options if each is table else {**options, **each.options("options")},
+                    options=options if each is table else {**options, **_options(each, spec)},
                     connect_seconds=connect,
                     first_token_seconds=spec.first_token_seconds,
                     idle_seconds=idle,
@@ -199,6 +201,23 @@ def _endpoints(
         if each is not table:
             each.end()
     return tuple(found)
+
+
+def _options(table: Table, spec: ModelSpec) -> dict[str, Option]:
+    """What the provider is told beside all else, each of a kind that it knows."""
+    found = table.options("options")
+    within = Table(found, f"{table.where}, `options`")
+    if spec.local and "context_tokens" in within:
+        raise within.refusal("context_tokens", "stands in the model's own table")
+    for name in LLAMA_OPTIONS if spec.local else langchain_providers.options_of(spec.provider):
+        if name in langchain_providers.TRUTHS:
+            within.truth(name, default=True)
+        elif spec.local or name in langchain_providers.NUMBERS:
+            within.whole(name, 0, least=-1, most=2**32 - 1)  # -1: all layers, any seed
+        else:
+            within.text(name)
+    within.end()
+    return found
 
 
 def _file(model: str, folder: pathlib.Path) -> tuple[str, str | None]:

@@ -25,6 +25,8 @@ _GOOGLE_VERSION = "v1beta"  # of Gemini's API: the stable one knows no JSON sche
 # Of every provider: `stream = false` asks for the whole answer at once; `send_temperature = false` leaves it to the
 # model, as those that reason demand; `send_usage = false` for servers that do not know `stream_options`.
 _COMMON = frozenset({"stream", "send_temperature"})
+TRUTHS = frozenset({"stream", "send_temperature", "send_usage", "instance_role"})  # options that are true or false
+NUMBERS = frozenset({"num_ctx"})
 
 MakeClient = Callable[..., Any]  # an httpx.AsyncClient of the library that is named first; keywords are its own
 
@@ -54,7 +56,7 @@ def find(endpoint: Endpoint) -> Provider:
     if provider is None:
         raise ConfigurationError(f"unknown provider {endpoint.provider!r}; there are {', '.join(sorted(PROVIDERS))}")
     of = f"model {endpoint.model!r} of {endpoint.provider}"
-    known = provider.options | _COMMON
+    known = options_of(endpoint.provider)
     if strange := sorted(set(endpoint.options) - known):
         raise ConfigurationError(f"{of}: unknown option {', '.join(strange)}; there are {', '.join(sorted(known))}")
     for package in ("langchain", provider.package):
@@ -67,6 +69,11 @@ def find(endpoint: Endpoint) -> Provider:
     if provider.threaded:
         bedrock_client.check(endpoint)
     return provider
+
+
+def options_of(provider: str) -> frozenset[str]:
+    """The options that a provider knows."""
+    return PROVIDERS[provider].options | _COMMON
 
 
 def address(endpoint: Endpoint) -> str:

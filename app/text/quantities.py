@@ -53,6 +53,7 @@ _CURRENCIES = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": 
 }  # fmt: skip
 _FRACTIONS = {"¼": 0.25, "½": 0.5, "¾": 0.75, "⅓": 1 / 3, "⅔": 2 / 3}
 _PARTS = {"half": 0.5, "quarter": 0.25}
+_EQUAL_PARTS = {"third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fifth": 5, "fifths": 5, "eighths": 8}
 _DENOMINATORS = frozenset("23458")  # `3/4`; `9/11` and `24/7` are no fractions
 _MINUS = frozenset({"minus", "negative"})
 _PER = frozenset({"a", "an", "per", "each", "every", "/"})
@@ -485,7 +486,10 @@ class _Reader:
 
     def _other(self, at: int) -> int:
         """Behind a number that is written in a way of its own."""
-        return self._clock(at) or self._quarter(at) or self._roman(at)
+        token = self._tokens[at]
+        if token.digits:
+            return self._clock(at)
+        return self._quarter(at) or (self._roman(at) if token.capital else 0)
 
     def _quantity(self, at: int) -> int:
         """Behind the number that begins here; 0 where none does."""
@@ -503,6 +507,9 @@ class _Reader:
         ):  # `first` is no number but the opposite of last
             value, after, ordinal = self._written(at)
             values, weak = (value,), token.text == "one" and after == at + 1
+            parts, behind = self._equal_parts(after, many=value > 1)
+            if parts and not ordinal:
+                values, after, weak = (value / parts,), behind, False
         elif token.text in ("hundred", "dozen") or (token.text in _PARTS and self._word(at - 1) == "a"):
             values, after = (_PARTS.get(token.text, 12.0 if token.text == "dozen" else 100.0),), at + 1
         elif token.text == "half" and self._word(at + 1) in ("a", "an") and self._measures(at + 2):
@@ -517,7 +524,7 @@ class _Reader:
 
     def _add_quantity(self, at: int, after: int, values: tuple[float, ...], *, ordinal: bool, weak: bool) -> int:
         """Add a number with what stands around it: sign, currency, scale, unit, period; the place behind these."""
-        sign = self._minus(at)
+        sign, bullet = self._minus(at), self._bullet(at)
         money = _CURRENCIES.get(self._word(at - 1), "")
         scale, after = self._scale(after, short=bool(money))
         self._scales.append(scale)
@@ -527,11 +534,15 @@ class _Reader:
             unit, after = self._unit(after + (self._word(after) in _DASHES and self._unit(after + 1)[0] != ""))
         if unit and (part := self._part(after)):
             values, after = tuple(value + part for value in values), after + 3
+        if self._word(after) == "below" and self._word(after + 1) == "zero":
+            values, after = tuple(-value for value in values), after + 2
+        if sign:
+            values = (*(values if bullet else ()), *(-value for value in values))
         self._quantities.append(
             Quantity(
                 start=self._tokens[at - (sign or (money != "" and self._word(at - 1).isalpha()))].start,
                 end=self._tokens[after - 1].end,
-                values=tuple((-value if sign else value) * scale for value in values),
+                values=tuple(value * scale for value in values),
                 unit=money or unit,
                 ordinal=ordinal,
                 hedged=bool({self._word(at - 1), self._word(at - 2)} & _HEDGES),
@@ -560,6 +571,12 @@ class _Reader:
             return 0.0
         return 0.0 if self._word(at + 3) == "/" else int(above) / int(below)
 
+    def _equal_parts(self, at: int, *, many: bool) -> tuple[int, int]:
+        """How many parts make a whole where `thirds` stands here, and the place behind; 0 where none does."""
+        at += self._word(at) in _DASHES
+        word = self._word(at)
+        return (_EQUAL_PARTS.get(word, 0) if word.endswith("s") == many else 0), at + 1
+
     def _part(self, at: int) -> float:
         """What `and a half` here adds; 0 where it does not stand."""
         if self._word(at) != "and" or self._word(at + 1) != "a":
@@ -576,6 +593,11 @@ class _Reader:
             return True
         bare = at < 2 or not (self._joined(at - 1) or self._tokens[at - 2].digits)  # noqa: PLR2004 - the sign, and one before
         return sign in _DASHES and self._joined(at) and (bare or self._word(at - 2) in ("(", "[", *_CURRENCIES))
+
+    def _bullet(self, at: int) -> bool:
+        """Whether the sign before a number opens a line, where it may be none."""
+        behind = self._tokens[at - 2].end if at > 1 else 0
+        return self._word(at - 1) in _DASHES and (at == 1 or "\n" in self._text[behind : self._tokens[at - 1].start])
 
     def _per(self, at: int, after: int) -> str:
         """The period of which a number is said: `a month` behind it or its noun, `monthly` around it."""
@@ -603,9 +625,9 @@ class _Reader:
     def _roman(self, at: int) -> int:
         """Behind the Roman number of a name."""
         token, before = self._tokens[at], self._tokens[at - 1] if at else None
-        if not token.capital or not before or not before.capital or before.text in words.STOP_WORDS:
-            return 0
         written = self._text[token.start : token.end]
+        if not before or not before.capital or (written == "I" and before.text in words.STOP_WORDS):
+            return 0
         value = _roman(token.text) if written.isupper() and self._text[before.end : token.start] == " " else 0
         if not value:
             return 0

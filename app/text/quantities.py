@@ -167,6 +167,7 @@ terabyte tb terabyte terabytes
 pint pint pints
 """
 _UNITS = {word: line.split()[0] for line in _UNITS_LISTED.split("\n") if line for word in line.split()[1:]}
+_VAGUE_UNITS = frozenset({"degree"})  # of Celsius or another
 _POWERS = {"square": "square ", "sq": "square ", "cubic": "cubic "}
 _NAUTICAL = frozenset({"nautical", "light", "metric", "short", "long"})
 
@@ -232,7 +233,8 @@ def same(said: Quantity, source: Quantity) -> bool:
 
 def units_differ(one: Quantity, other: Quantity) -> bool:
     """Whether both have a unit, or a period, and not the same; a time of day is nothing else."""
-    known = (one.unit and other.unit) or _CLOCK in (one.unit, other.unit)
+    units = {one.unit, other.unit}
+    known = (one.unit and other.unit and not units & _VAGUE_UNITS) or _CLOCK in units
     return bool(known and one.unit != other.unit) or bool(one.per and other.per and one.per != other.per)
 
 
@@ -601,7 +603,7 @@ class _Reader:
 
     def _per(self, at: int, after: int) -> str:
         """The period of which a number is said: `a month` behind it or its noun, `monthly` around it."""
-        for behind in (after, after + 1):
+        for behind in (after,) if self._word(after) in words.STOP_WORDS else (after, after + 1):
             if self._word(behind) in _PER and self._word(behind + 1) in _PERIODS:
                 return _PERIODS[self._word(behind + 1)]
             if self._word(behind) in _PERIODICAL:

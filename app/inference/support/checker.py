@@ -34,6 +34,7 @@ _NEAR_THOUGH_NUMBERS_DIFFER = (
     0.9  # score from which on a number that no source has may be one that is written otherwise
 )
 _NEAR_THOUGH_DENIED = 0.5
+_DENYING = frozenset({align.NEGATION, "if", "unless", "until", "since"})
 _COUNTED = 12  # to which a text may count what its source lists
 _AS_GOOD = 0.98  # share of the best score
 _OVERLAP, _HELD = align.NAMES.index("overlap_soft"), align.NAMES.index("held")
@@ -313,7 +314,7 @@ def _refuted(score: float, contradicted: Sequence[str]) -> bool:
     """Whether what no source has weighs more than how near the rest is."""
     numeric = any(map(_is_number, contradicted))
     return (numeric and score < _NEAR_THOUGH_NUMBERS_DIFFER) or (
-        "negation" in contradicted and score < _NEAR_THOUGH_DENIED
+        not _DENYING.isdisjoint(contradicted) and score < _NEAR_THOUGH_DENIED
     )
 
 

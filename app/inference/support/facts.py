@@ -50,13 +50,13 @@ _ADDRESS = re.compile(
 )
 _SCHEME = re.compile(r"^https?://|^www\.")
 _ENDINGS_OF_HOSTS = frozenset({"com", "org", "net", "edu", "gov", "int", "info", "io", "eu", "uk", "de", "fr"})
-_CODE = re.compile(r"[^\W_]+(?:[-‐‑–_/.][^\W_]+)*")  # noqa: RUF001 - the marks themselves
+_CODE = re.compile(r"[^\W_]+(?:[-‐‑–_/.:][^\W_]+)*")  # noqa: RUF001 - the marks themselves
 _PIECE = re.compile(r"[^\W_]+")
 _DIGITS_OF_CODE = 3  # at least, or as many pieces; `B-52` and `Q3` are names
-_PIECES_OF_CODE = 6  # at most, as a source may part it
+_PIECES_OF_CODE = 8  # at most, as a source may part it
 _LONGEST_ADDRESS = 200  # code points that are cut into shorter forms
 _MOST_EXACT = 32  # of a claim
-_NO_CODE = frozenset({"fy", "ad", "bc", "us"})  # written before or behind a year or a number
+_NO_CODE = frozenset({"fy", "ad", "bc", "us", "am", "pm"})  # written before or behind a year or a number
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -159,13 +159,26 @@ def _is_address(written: str) -> bool:
 
 
 def _is_code(written: str) -> bool:
+    """Whether letters and digits are mixed as in no word, name, year or measure."""
     letters = "".join(filter(str.isalpha, written))
     digits = sum(map(str.isdecimal, written))
-    if not letters.isupper() or not digits or not letters.isascii():
+    if not letters.isascii() or not letters or not digits:
         return False
-    pieces = len(_PIECE.findall(written))
-    named = quantities.is_measure(letters.lower()) or letters.lower() in _NO_CODE
-    return (digits >= _DIGITS_OF_CODE and not named) or pieces >= _DIGITS_OF_CODE
+    pieces = _PIECE.findall(written)
+    measure = letters.lower() in _NO_CODE or quantities.is_measure(letters.lower())
+    if letters.isupper():
+        return (digits >= _DIGITS_OF_CODE and not measure) or len(pieces) >= _DIGITS_OF_CODE
+    if digits < _DIGITS_OF_CODE or measure:
+        return False
+    mixed = any(map(_is_mixed, pieces))
+    return (mixed or len(pieces) >= _DIGITS_OF_CODE) and all(
+        len(piece) == 1 or piece.isdecimal() or _is_mixed(piece) for piece in pieces
+    )
+
+
+def _is_mixed(piece: str) -> bool:
+    """Whether letters and digits alternate: `a1b2`, not `1990s`."""
+    return sum(one.isdecimal() != other.isdecimal() for one, other in itertools.pairwise(piece)) > 1
 
 
 def _pieces(text: str) -> list[str]:

@@ -49,7 +49,7 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 _SCHEME = re.compile(r"^https?://|^www\.")
-_ENDINGS_OF_HOSTS = frozenset({"com", "org", "net", "edu", "gov", "int", "info", "io", "eu", "uk", "de", "fr"})
+_ENDINGS_OF_HOSTS = frozenset({"com", "org", "net", "edu", "gov", "io", "eu", "uk", "de", "fr"})
 _CODE = re.compile(r"[^\W_]+(?:[-‐‑–_/.:][^\W_]+)*")  # noqa: RUF001 - the marks themselves
 _PIECE = re.compile(r"[^\W_]+")
 _DIGITS_OF_CODE = 3  # at least, or as many pieces; `B-52` and `Q3` are names
@@ -143,7 +143,8 @@ def exact_held(text: str) -> frozenset[str]:
         made |= {host[dot.end() :] for dot in re.finditer(r"\.", host)}
     pieces = _pieces(text)
     for at in range(len(pieces)):
-        made.update(itertools.accumulate(pieces[at : at + _PIECES_OF_CODE]))
+        runs = itertools.accumulate(pieces[at : at + _PIECES_OF_CODE])
+        made.update(run for run in runs if not run.isalpha())
     return frozenset(made)
 
 

@@ -17,6 +17,9 @@ _GROUPS_LISTED = """
 increase increased rise rose risen raise raised grow grew grown growth gain gained / decrease decreased decline declined fall fell fallen drop dropped reduce reduced reduction shrink shrank diminish lose lost loss lower lowered
 before prior preceding earlier / after following later
 preceded / followed
+unless / if
+until / since
+must / may might
 more greater / less fewer lesser smaller
 most / least fewest
 begin began begun start started / end ended stop stopped finish finished

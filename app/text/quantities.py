@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from app.text import personal, words
 
-_TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s]")
+_TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[¼½¾⅓⅔]|[^\W\d_¼½¾⅓⅔]+|[^\w\s]")
 _MOST_TOKENS = 20_000  # of one text; what stands behind is not read
 _FIRST_YEAR, _LAST_YEAR = 1000, 2100
 _DIGITS_OF_YEAR = 4
@@ -48,7 +48,33 @@ _SCALES = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "tri
     "hundreds": 1e2, "thousands": 1e3, "millions": 1e6, "billions": 1e9, "dozen": 12.0, "bn": 1e9, "mn": 1e6,
 }  # fmt: skip
 _SHORT_SCALES = {"k": 1e3, "m": 1e6, "b": 1e9}  # behind money alone: `5 m` is a length
-_CURRENCIES = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee"}
+_CURRENCIES = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee"} | {
+    "usd": "dollar", "eur": "euro", "gbp": "pound", "jpy": "yen", "inr": "rupee", "chf": "franc",
+}  # fmt: skip
+_FRACTIONS = {"¼": 0.25, "½": 0.5, "¾": 0.75, "⅓": 1 / 3, "⅔": 2 / 3}
+_PARTS = {"half": 0.5, "quarter": 0.25}
+_EQUAL_PARTS = {"third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fifth": 5, "fifths": 5, "eighths": 8}
+_DENOMINATORS = frozenset("23458")  # `3/4`; `9/11` and `24/7` are no fractions
+_MINUS = frozenset({"minus", "negative"})
+_PER = frozenset({"a", "an", "per", "each", "every", "/"})
+_PERIODS_LISTED = """
+second second s
+minute minute min
+hour hour h hr hourly
+day day daily
+week week weekly
+month month monthly
+quarter quarter quarterly
+year year yearly annum annual annually
+"""
+_PERIODS = {word: line.split()[0] for line in _PERIODS_LISTED.split("\n") if line for word in line.split()[1:]}
+_PERIODICAL = frozenset({"hourly", "daily", "weekly", "monthly", "quarterly", "yearly", "annual", "annually"})
+_PERIOD_BEFORE = 4  # words before a number among which `monthly` is said of it: `the monthly rent is 5`
+_CLOCK = "clock"  # unit of a time of day, in minutes
+_HALF_DAY = 720  # minutes
+_ROMAN = {"i": 1, "v": 5, "x": 10}  # of numbers behind a name: `Henry VIII`, `Chapter IV`; larger ones look like words
+_PAIR = re.compile(r"\s*(?:[^\W\d_]{1,20}\s+)?to\s*|\s?[-–—]\s?")  # noqa: RUF001 - the marks themselves
+_LONGEST_PAIR = 30  # code points between two numbers of a score
 _ERAS = {"bc": -1, "bce": -1, "ad": 1, "ce": 1}
 _HEDGE_WORDS = (
     "about around approximately approx roughly nearly almost some over circa ca estimated close more than least up "
@@ -107,8 +133,41 @@ percent % percent pct percentage
 dollar usd dollar dollars
 euro eur euro euros
 yen yen jpy
+franc chf franc francs
+rupee inr rupee rupees
+krone nok dkk krone kroner
+krona sek krona kronor
+cent cent cents
+bar bar
+millibar mbar millibar millibars
+psi psi
+pascal pascal pascals
+hectopascal hpa hectopascal hectopascals
+kilopascal kpa kilopascal kilopascals
+megapascal mpa megapascal megapascals
+newton newton newtons
+joule joule joules
+kilojoule kj kilojoule kilojoules
+megajoule mj megajoule megajoules
+calorie kcal calorie calories kilocalorie kilocalories
+candela candela candelas
+lumen lm lumen lumens
+lux lux
+knot knot knots
+ampere amp amps ampere amperes
+ohm ohm ohms
+decibel db decibel decibels
+millilitre ml millilitre millilitres milliliter milliliters
+milligram mg milligram milligrams
+microgram mcg microgram micrograms
+gigawatt gw gigawatt gigawatts
+kilowatthour kwh
+megawatthour mwh
+terabyte tb terabyte terabytes
+pint pint pints
 """
 _UNITS = {word: line.split()[0] for line in _UNITS_LISTED.split("\n") if line for word in line.split()[1:]}
+_VAGUE_UNITS = frozenset({"degree"})  # of Celsius or another
 _POWERS = {"square": "square ", "sq": "square ", "cubic": "cubic "}
 _NAUTICAL = frozenset({"nautical", "light", "metric", "short", "long"})
 
@@ -124,6 +183,8 @@ class Quantity:
     ordinal: bool = False
     hedged: bool = False  # said to be about or more than
     weak: bool = False  # `one`, which is mostly no number
+    per: str = ""  # the period that it is said of: `month`
+    pair: float | None = None  # the other number of a score that begins with this one: `7 to 2`
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -171,8 +232,20 @@ def same(said: Quantity, source: Quantity) -> bool:
 
 
 def units_differ(one: Quantity, other: Quantity) -> bool:
-    """Whether both have a unit and not the same."""
-    return bool(one.unit and other.unit) and one.unit != other.unit
+    """Whether both have a unit, or a period, and not the same; a time of day is nothing else."""
+    units = {one.unit, other.unit}
+    known = (one.unit and other.unit and not units & _VAGUE_UNITS) or _CLOCK in units
+    return bool(known and one.unit != other.unit) or bool(one.per and other.per and one.per != other.per)
+
+
+def is_measure(word: str) -> bool:
+    """Whether a word in lower case is a unit, a currency or a scale, as in `500KM`."""
+    return word in _UNITS or word in _CURRENCIES or word in _SCALES or word in _SHORT_SCALES
+
+
+def turned(said: Quantity, source: Quantity) -> bool:
+    """Whether both begin a pair of numbers, each in the other's order: `2 to 7` of `7 to 2`."""
+    return said.pair != source.pair and said.pair in source.values and source.pair in said.values
 
 
 def fits(said: Date, source: Date) -> bool:
@@ -232,7 +305,7 @@ class _Reader:
     def read(self) -> tuple[list[Quantity], list[Date]]:
         at = 0
         while at < len(self._tokens):
-            at = self._called(at) or self._date(at) or self._quantity(at) or at + 1
+            at = self._called(at) or self._date(at) or self._other(at) or self._quantity(at) or at + 1
         self._ranges()
         return self._quantities, self._dates
 
@@ -251,14 +324,19 @@ class _Reader:
         return at
 
     def _ranges(self) -> None:
-        """Give the first number of `5 to 10 million km` what is said of both."""
-        for at, (one, other) in enumerate(itertools.pairwise(self._quantities)):
-            between = self._text[one.end : other.start]
+        """Give the first number of `5 to 10 million km` what is said of both, and that of a score the second one."""
+        for at, (former, other) in enumerate(itertools.pairwise(self._quantities)):
+            between = self._text[former.end : other.start]
+            paired = len(between) <= _LONGEST_PAIR and _PAIR.fullmatch(between)
+            one = dataclasses.replace(former, pair=other.values[0]) if paired else former
+            self._quantities[at] = one
             if len(between) > _LONGEST_JOINT or between.strip().lower() not in _RANGE_JOINTS or one.unit:
                 continue
             scaled = one.values
             if self._scales[at] == 1 and self._scales[at + 1] != 1:
                 scaled += tuple(value * self._scales[at + 1] for value in one.values)
+            if other.unit == _CLOCK:
+                scaled = tuple(60 * value + half for value in one.values for half in (0, _HALF_DAY))
             self._quantities[at] = dataclasses.replace(one, unit=other.unit, values=scaled)
 
     def _word(self, at: int) -> str:
@@ -408,40 +486,187 @@ class _Reader:
 
     # Numbers
 
+    def _other(self, at: int) -> int:
+        """Behind a number that is written in a way of its own."""
+        token = self._tokens[at]
+        if token.digits:
+            return self._clock(at)
+        return self._quarter(at) or (self._roman(at) if token.capital else 0)
+
     def _quantity(self, at: int) -> int:
         """Behind the number that begins here; 0 where none does."""
         token = self._tokens[at]
         ordinal = weak = False
+        values: tuple[float, ...]
         if token.digits and not self._in_a_word(at):
-            values, after = _readings(token.text), at + 1
+            values, after = self._numeral(at)
             if self._word(after) in ("st", "nd", "rd", "th") and self._joined(after):
                 ordinal, after = True, after + 1
+        elif token.text in _FRACTIONS:
+            values, after = (_FRACTIONS[token.text],), at + 1
         elif token.text in _NUMERALS or (
-            token.text in _ORDINALS and token.text != "first"
+            token.text in _ORDINALS and (token.text != "first" or self._word(at + 1) == "quarter")
         ):  # `first` is no number but the opposite of last
             value, after, ordinal = self._written(at)
             values, weak = (value,), token.text == "one" and after == at + 1
-        elif token.text in ("hundred", "dozen") or (token.text in ("half", "quarter") and self._word(at - 1) == "a"):
-            values, after = ({"dozen": 12.0, "half": 0.5, "quarter": 0.25}.get(token.text, 100.0),), at + 1
-        elif token.text == "half" and self._word(at + 1) == "a" and self._word(at + 2) in _SCALES:
+            parts, behind = self._equal_parts(after, many=value > 1)
+            if parts and not ordinal:
+                values, after, weak = (value / parts,), behind, False
+        elif token.text in ("hundred", "dozen") or (token.text in _PARTS and self._word(at - 1) == "a"):
+            values, after = (_PARTS.get(token.text, 12.0 if token.text == "dozen" else 100.0),), at + 1
+        elif token.text == "half" and self._word(at + 1) in ("a", "an") and self._measures(at + 2):
             values, after = (0.5,), at + 2
+        elif token.text in ("a", "an") and self._word(at + 1) in _UNITS and self._part(at + 2):
+            values, after = (1.0,), at + 1
         else:
             return 0
+        if not ordinal and (part := self._part(after)):
+            values, after, weak = tuple(value + part for value in values), after + 3, False
+        return self._add_quantity(at, after, values, ordinal=ordinal, weak=weak)
+
+    def _add_quantity(self, at: int, after: int, values: tuple[float, ...], *, ordinal: bool, weak: bool) -> int:
+        """Add a number with what stands around it: sign, currency, scale, unit, period; the place behind these."""
+        sign, bullet = self._minus(at), self._bullet(at)
         money = _CURRENCIES.get(self._word(at - 1), "")
         scale, after = self._scale(after, short=bool(money))
         self._scales.append(scale)
-        unit, after = self._unit(after + (self._word(after) in _DASHES and self._unit(after + 1)[0] != ""))
+        if ordinal and self._word(after) == "quarter":
+            unit, after = "quarter", after + 1
+        else:
+            unit, after = self._unit(after + (self._word(after) in _DASHES and self._unit(after + 1)[0] != ""))
+        if unit and (part := self._part(after)):
+            values, after = tuple(value + part for value in values), after + 3
+        if self._word(after) == "below" and self._word(after + 1) == "zero":
+            values, after = tuple(-value for value in values), after + 2
+        if sign:
+            values = (*(values if bullet else ()), *(-value for value in values))
         self._quantities.append(
             Quantity(
-                start=token.start,
+                start=self._tokens[at - (sign or (money != "" and self._word(at - 1).isalpha()))].start,
                 end=self._tokens[after - 1].end,
                 values=tuple(value * scale for value in values),
                 unit=money or unit,
                 ordinal=ordinal,
                 hedged=bool({self._word(at - 1), self._word(at - 2)} & _HEDGES),
                 weak=weak and scale == 1 and not unit,
+                per=self._per(at, after),
             )
         )
+        return after
+
+    def _numeral(self, at: int) -> tuple[tuple[float, ...], int]:
+        """The values of `1,200`, `1½`, `1 1/4` and `3/4`, and the place behind."""
+        values, after = _readings(self._word(at)), at + 1
+        if fraction := self._fraction(at):
+            return (fraction,), at + 3
+        if self._word(after) in _FRACTIONS:
+            return tuple(value + _FRACTIONS[self._word(after)] for value in values), after + 1
+        if fraction := self._fraction(after):
+            return tuple(value + fraction for value in values), after + 3
+        return values, after
+
+    def _fraction(self, at: int) -> float:
+        """What `3/4` here is; 0 where none stands."""
+        above, below = self._word(at), self._word(at + 2)
+        whole = self._word(at + 1) == "/" and self._joined(at + 1) and self._joined(at + 2)
+        if not whole or below not in _DENOMINATORS or len(above) != 1 or not above.isdecimal() or above >= below:
+            return 0.0
+        return 0.0 if self._word(at + 3) == "/" else int(above) / int(below)
+
+    def _equal_parts(self, at: int, *, many: bool) -> tuple[int, int]:
+        """How many parts make a whole where `thirds` stands here, and the place behind; 0 where none does."""
+        at += self._word(at) in _DASHES
+        word = self._word(at)
+        return (_EQUAL_PARTS.get(word, 0) if word.endswith("s") == many else 0), at + 1
+
+    def _part(self, at: int) -> float:
+        """What `and a half` here adds; 0 where it does not stand."""
+        if self._word(at) != "and" or self._word(at + 1) != "a":
+            return 0.0
+        return 0.0 if self._word(at + 3) == "of" else _PARTS.get(self._word(at + 2), 0.0)
+
+    def _measures(self, at: int) -> bool:
+        return self._word(at) in _SCALES or self._word(at) in _UNITS
+
+    def _minus(self, at: int) -> bool:
+        """Whether a sign stands before the number that makes it less than nothing; a dash behind a word or number is none."""
+        sign = self._word(at - 1)
+        if sign in _MINUS:
+            return True
+        bare = at < 2 or not (self._joined(at - 1) or self._tokens[at - 2].digits)  # noqa: PLR2004 - the sign, and one before
+        return sign in _DASHES and self._joined(at) and (bare or self._word(at - 2) in ("(", "[", *_CURRENCIES))
+
+    def _bullet(self, at: int) -> bool:
+        """Whether the sign before a number opens a line, where it may be none."""
+        behind = self._tokens[at - 2].end if at > 1 else 0
+        return self._word(at - 1) in _DASHES and (at == 1 or "\n" in self._text[behind : self._tokens[at - 1].start])
+
+    def _per(self, at: int, after: int) -> str:
+        """The period of which a number is said: `a month` behind it or its noun, `monthly` around it."""
+        for behind in (after,) if self._word(after) in words.STOP_WORDS else (after, after + 1):
+            if self._word(behind) in _PER and self._word(behind + 1) in _PERIODS:
+                return _PERIODS[self._word(behind + 1)]
+            if self._word(behind) in _PERIODICAL:
+                return _PERIODS[self._word(behind)]
+        said = [word for before in range(1, _PERIOD_BEFORE + 1) if (word := self._word(at - before)) in _PERIODICAL]
+        return _PERIODS[said[0]] if said else ""
+
+    def _quarter(self, at: int) -> int:
+        """Behind `Q3`."""
+        if self._word(at) != "q" or not self._joined(at + 1) or self._word(at + 1) not in ("1", "2", "3", "4"):
+            return 0
+        found = Quantity(
+            self._tokens[at].start,
+            self._tokens[at + 1].end,
+            values=(float(self._word(at + 1)),),
+            unit="quarter",
+            ordinal=True,
+        )
+        return self._keep(found, at + 2)
+
+    def _roman(self, at: int) -> int:
+        """Behind the Roman number of a name."""
+        token, before = self._tokens[at], self._tokens[at - 1] if at else None
+        written = self._text[token.start : token.end]
+        if not before or not before.capital or (written == "I" and before.text in words.STOP_WORDS):
+            return 0
+        value = _roman(token.text) if written.isupper() and self._text[before.end : token.start] == " " else 0
+        if not value:
+            return 0
+        found = Quantity(token.start, token.end, values=(float(value),), unit="", ordinal=True, weak=written == "I")
+        return self._keep(found, at + 1)
+
+    def _clock(self, at: int) -> int:
+        """Behind a time of day: `23:35`, `11:35 pm`, `8 p.m.`."""
+        if not self._small(at, 2):
+            return 0
+        hour, minute, after = int(self._word(at)), 0, at + 1
+        colon = self._word(after) == ":" and self._joined(after) and self._joined(after + 1) and self._two(after + 1)
+        if colon:
+            minute, after = int(self._word(after + 1)), after + 2
+        half, after = self._half_of_day(after)
+        if not (colon or half) or hour > (12 if half else 24) or minute > 59:  # noqa: PLR2004 - of a clock
+            return 0
+        minutes = 60 * (hour % 12 if half else hour) + minute + (_HALF_DAY if half == "p" else 0)
+        either = not half and 0 < hour <= 12 and self._word(at)[0] != "0"  # noqa: PLR2004 - of a clock
+        values = (float(minutes), float((minutes + _HALF_DAY) % (2 * _HALF_DAY))) if either else (float(minutes),)
+        return self._keep(
+            Quantity(self._tokens[at].start, self._tokens[after - 1].end, values=values, unit=_CLOCK), after
+        )
+
+    def _half_of_day(self, at: int) -> tuple[str, int]:
+        """`a` or `p` of `a.m.` and `pm`, and the place behind."""
+        word = self._word(at)
+        if word in ("am", "pm"):
+            return word[0], at + 1
+        dotted = [self._word(at + step) for step in range(4)]
+        if dotted[0] in ("a", "p") and dotted[1:3] == [".", "m"]:
+            return dotted[0], at + 3 + (dotted[3] == "." and self._joined(at + 3))
+        return "", at
+
+    def _keep(self, found: Quantity, after: int) -> int:
+        self._scales.append(1.0)
+        self._quantities.append(found)
         return after
 
     def _written(self, at: int) -> tuple[float, int, bool]:
@@ -496,6 +721,20 @@ def _called(text: str) -> list[personal.Found]:
     if sum(map(str.isdecimal, text)) < _LEAST_DIGITS:
         return []
     return [each for each in personal.found(text) if each.kind in _CALLED]
+
+
+def _roman(word: str) -> int:
+    """The value of a Roman number below 40; 0 of what is none."""
+    if not 0 < len(word) <= len("xxxviii") or not set(word) <= set(_ROMAN):
+        return 0
+    values = [_ROMAN[letter] for letter in word]
+    value = sum(-one if one < other else one for one, other in itertools.pairwise([*values, 0]))
+    return value if _to_roman(value) == word else 0
+
+
+def _to_roman(value: int) -> str:
+    ones = ("", "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix")
+    return "x" * (value // 10) + ones[value % 10]
 
 
 def _is_day(month: int, day: int) -> bool:

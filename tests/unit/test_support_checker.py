@@ -134,6 +134,53 @@ def test_a_changed_fact_is_unsupported(checker: AlignmentChecker, right: str, wr
     assert check(checker, wrong).score < checker.threshold
 
 
+HANDBOOK = (
+    "Write to help@example.org or read support.example.com/help/start. The serial number of the pump is KT-55817-B. "
+    "The lowest shelf is at -12 metres. The tour takes 1½ hours and costs 40 euros. The rent is 500 euros a month. "
+    "The pressure is 3 bar at the pump. Henry VIII ruled the country. Chapter IV describes the lake. "
+    "The ferry leaves the town at 06:40 every morning. The council voted 7 to 2 for the bridge. "
+    "The ferry runs on Sundays. Members pay unless they are older than 70. The permit must be shown before boarding. "
+    "Visitors must wear a helmet. Guests under 12 pay half. The road is closed until May. Add 3/4 of a litre of milk. "
+    "The bar closes at 23:35 on Friday. Sales grew in Q3 2022. The firm earned 2.9 million euros in 2021."
+)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("Write to Help@example.org.", "Write to help@example.com."),
+        ("Read https://support.example.com/help/start/.", "Read support.example.com/help/stop."),
+        ("The serial number of the pump is KT-55817-B.", "The serial number of the pump is KT-55817-C."),
+        ("The lowest shelf is at minus 12 metres.", "The lowest shelf is at 12 metres."),
+        ("The tour takes 1.5 hours and costs 40 euros.", "The tour takes 1¼ hours and costs 40 euros."),
+        ("The tour takes an hour and a half.", "The tour takes two hours and a half."),
+        ("The rent is 500 euros per month.", "The rent is 500 euros a quarter."),
+        ("The monthly rent is 500 euros.", "The yearly rent is 500 euros."),
+        ("The pressure at the pump is 3 bar.", "The pressure at the pump is 3 psi."),
+        ("Henry VIII ruled the country.", "Henry V ruled the country."),
+        ("Chapter 4 describes the lake.", "Chapter V describes the lake."),
+        ("The ferry leaves the town at 6:40 am every morning.", "The ferry leaves the town at 07:10 every morning."),
+        ("The council voted 7-2 for the bridge.", "The council voted 2 to 7 for the bridge."),
+        ("The ferry runs on Sundays.", "The ferry never runs on Sundays."),
+        ("Members pay unless they are older than 70.", "Members pay if they are older than 70."),
+        ("The permit must be shown before boarding.", "The permit must be shown after boarding."),
+        ("Visitors must wear a helmet.", "Visitors may wear a helmet."),
+        ("Guests under 12 pay half.", "Guests under 12 pay nothing."),
+        ("The road is closed until May.", "The road is closed since May."),
+        ("Add 0.75 litres of milk.", "Add 1/4 of a litre of milk."),
+        ("The bar closes at 11:35 pm on Friday.", "The bar closes at 11:35 am on Friday."),
+        ("Sales grew in the third quarter of 2022.", "Sales grew in the second quarter of 2022."),
+        ("The firm earned EUR 2.9m in 2021.", "The firm earned EUR 2.9bn in 2021."),
+    ],
+)
+def test_a_changed_detail_is_unsupported(checker: AlignmentChecker, right: str, wrong: str) -> None:
+    told, otherwise = checker.check([Claim(text=text, cited=(0,)) for text in (right, wrong)], [passage(HANDBOOK)])
+    assert told.score >= checker.threshold
+    assert not told.contradicted
+    assert otherwise.score < checker.threshold
+    assert otherwise.contradicted
+
+
 def test_what_no_passage_says_is_unsupported(checker: AlignmentChecker) -> None:
     assert check(checker, "Bananas are grown in Ecuador by small farmers.", 0).score < checker.threshold
 

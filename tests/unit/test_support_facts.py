@@ -57,6 +57,21 @@ def date(text: str) -> Date:
         ("between 5 and 10 percent", [(5, "percent"), (10, "percent")]),
         ("5-10%", [(5, "percent"), (10, "percent")]),
         ("2,000 km in 2000", [(2000, "kilometre")]),
+        ("-34 metres above, minus 3 below", [(34, "metre"), (-3, "")]),  # what opens a line may be a bullet
+        ("at -34 metres, at −3.5 °C", [(-34, "metre"), (-3.5, "degree c")]),  # noqa: RUF001 - the mark itself
+        ("12 degrees below zero", [(-12, "degree")]),
+        ("1½, 1 1/4 and ¾ hours", [(1.5, ""), (1.25, "hour"), (0.75, "hour")]),
+        ("3/4 of it, 9/11, 24/7", [(0.75, ""), (9, ""), (11, ""), (24, ""), (7, "")]),
+        ("an hour and a half", [(1.5, "hour")]),
+        ("one and a half hours, half an hour", [(1.5, "hour"), (0.5, "hour")]),
+        ("two thirds, one quarter, a third party", [(2 / 3, ""), (0.25, ""), (3, "")]),
+        ("EUR 2.9m, 2.9 million euros", [(2_900_000, "euro")] * 2),
+        ("3 bar, 3 mbar, 3 psi, 800 lumen", [(3, "bar"), (3, "millibar"), (3, "psi"), (800, "lumen")]),
+        ("07:10, 23:35, 11:35 pm, 8 p.m.", [(430, "clock"), (1415, "clock"), (1415, "clock"), (1200, "clock")]),
+        ("from 9 to 5 pm", [(540, "clock"), (1020, "clock")]),
+        ("Q3 2022, the third quarter of 2022", [(3, "quarter"), (3, "quarter")]),
+        ("Henry VIII, Chapter IV, Malcolm XXXIX", [(8, ""), (4, ""), (39, "")]),
+        ("When I met Ann, Xi saw an IV drip and Mr IIX", []),
         ("H2O and B52", []),
         ("no number at all", []),
     ],
@@ -115,6 +130,65 @@ def test_units_differ_only_where_both_are_known() -> None:
     assert quantities.units_differ(number("5 km"), number("5 miles"))
     assert not quantities.units_differ(number("5 km"), number("5 kilometers"))
     assert not quantities.units_differ(number("5 km"), number("5 apples"))
+    assert not quantities.units_differ(number("5 degrees"), number("5 °C"))
+    assert quantities.units_differ(number("5 °F"), number("5 °C"))
+
+
+@pytest.mark.parametrize(
+    ("text", "period"),
+    [
+        ("500 euros a month", "month"),
+        ("500 euros per year", "year"),
+        ("60 km/h", "hour"),
+        ("5 visits each week", "week"),
+        ("25 days annually", "year"),
+        ("the monthly rent is 500", "month"),
+        ("500 euros", ""),
+        ("500 in a month", ""),
+    ],
+)
+def test_numbers_may_be_said_of_a_period(text: str, period: str) -> None:
+    assert number(text).per == period
+
+
+def test_periods_differ_only_where_both_are_known() -> None:
+    assert quantities.units_differ(number("500 euros a month"), number("500 euros a year"))
+    assert not quantities.units_differ(number("500 euros a month"), number("500 euros"))
+    assert quantities.units_differ(number("at 8 pm"), number("1,200"))
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "turned"),
+    [
+        ("2 to 7", "7 to 2", True),
+        ("2 votes to 7", "7-2", True),
+        ("7 to 2", "7 votes to 2", False),
+        ("2 to 2", "2 to 2", False),
+        ("2 or 7", "7 to 2", False),
+    ],
+)
+def test_pairs_of_numbers_have_an_order(said: str, source: str, turned: bool) -> None:  # noqa: FBT001 - the table's column
+    assert quantities.turned(quantities.of(said)[0][0], quantities.of(source)[0][0]) is turned
+
+
+@pytest.mark.parametrize(
+    ("text", "exact"),
+    [
+        ("Write to Help@Example.org.", ["help@example.org"]),
+        ("See https://www.example.com/a/b/, or example.org.", ["example.com/a/b", "example.org"]),
+        ("Pump KT-55817-B, flight BA2490, key a1b2c3", ["kt55817b", "ba2490", "a1b2c3"]),
+        ("a 16-year-old of the 1990s ran 500KM at 3:30PM in FY2019, e.g. in a B-52 of COVID-19", []),
+        ("It ended.The next began at 3.5 km/h, 1/2 and 100-m", []),
+    ],
+)
+def test_addresses_and_codes_are_told_from_words(text: str, exact: list[str]) -> None:
+    assert sorted(facts.exact(text)) == sorted(exact)
+
+
+def test_sources_hold_the_shorter_forms_of_addresses_and_parted_codes() -> None:
+    held = facts.exact_held("Mail a.b@mail.example.org or read http://docs.example.com/a/b?x=1. The pump KT 55817 B.")
+    assert {"a.b@mail.example.org", "mail.example.org", "example.org", "docs.example.com/a", "kt55817b"} <= held
+    assert not {"b@mail.example.org", "docs.example.com/b", "kt55817"} <= held
 
 
 @pytest.mark.parametrize(
@@ -206,8 +280,19 @@ def test_any_text_can_be_read_and_facts_stand_inside_it(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["1," * 5_000, "9" * 10_000, "not " * 3_000, "Aa " * 3_000, "one hundred " * 2_000, "1/" * 5_000, "May 1 " * 2_000],
+    [
+        "1," * 5_000,
+        "9" * 10_000,
+        "not " * 3_000,
+        "Aa " * 3_000,
+        "one hundred " * 2_000,
+        "1/" * 5_000,
+        "May 1 " * 2_000,
+        "-1 " * 5_000,
+        "1:10 " * 4_000,
+    ],
 )
 def test_hostile_runs_are_read_in_bounded_time(text: str) -> None:
     said = facts.of(text)  # a quadratic reading would run past the limit of a test
+    assert len(facts.exact(text)) <= len(facts.exact_held(text))
     assert said.stems or said.quantities or said.dates

@@ -422,6 +422,9 @@ def _numbers(claim: Claimed, window: Window, gaps: _Gaps) -> None:
         equal = [pair for value in said.values for pair in theirs.get(value, ())][:_MOST_RIVALS]
         equal = equal or _rounded(said, window)
         agreed = [place for place, one in equal if not quantities.units_differ(said, one)]
+        if _turned(said, [one for _, one in equal], window):
+            gaps.add("number_exchanged")
+            gaps.said.append(written)
         if agreed or (not equal and _year_of(said, window)):
             gaps.add("numbers_held", 0.5)
             gaps.add("numbers_misplaced", _misplaced(near, agreed, window))
@@ -438,6 +441,13 @@ def _numbers(claim: Claimed, window: Window, gaps: _Gaps) -> None:
         gaps.add("numbers_rival", bool(rivals))
         gaps.add("numbers_replaced", any(near & each for each in around))
         gaps.said.append(written)
+
+
+def _turned(said: Quantity, equal: Sequence[Quantity], window: Window) -> bool:
+    """Whether the window has its pair of numbers in the other order only."""
+    if said.pair is None or any(one.pair == said.pair for one in equal):
+        return False
+    return any(quantities.turned(said, one) for _, one, _ in window.facts.quantities[: 4 * _MOST_RIVALS])
 
 
 def _rounded(said: Quantity, window: Window) -> list[tuple[int, Quantity]]:

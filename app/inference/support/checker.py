@@ -34,6 +34,7 @@ _NEAR_THOUGH_NUMBERS_DIFFER = (
     0.9  # score from which on a number that no source has may be one that is written otherwise
 )
 _NEAR_THOUGH_DENIED = 0.5
+_DENYING = frozenset({align.NEGATION, "if", "unless", "until", "since"})
 _COUNTED = 12  # to which a text may count what its source lists
 _AS_GOOD = 0.98  # share of the best score
 _OVERLAP, _HELD = align.NAMES.index("overlap_soft"), align.NAMES.index("held")
@@ -166,7 +167,10 @@ class _Check:
         again = self._found([texts[at] for at in left], [cited[at] for at in left], self._by_vectors)
         for at, several in zip(left, again, strict=True):
             found[at] = several
-        return [self._support(several, places) for several, places in zip(found, cited, strict=True)]
+        return [
+            self._support(several, places, self._absent(text))
+            for text, several, places in zip(texts, found, cited, strict=True)
+        ]
 
     def _found(self, texts: Sequence[str], cited: Sequence[Collection[int]], look: _Look) -> list[list[_Found]]:
         """What each text stands on: nothing, a window, or one of each of its parts."""
@@ -246,13 +250,23 @@ class _Check:
             self._parts[text] = _partings(text, self._given)
         return self._parts[text]
 
-    def _support(self, several: Sequence[_Found], cited: Collection[int]) -> Support:
+    def _absent(self, text: str) -> tuple[str, ...]:
+        """The addresses and codes of a text that no passage has, as written."""
+        said = facts.exact(text)
+        if not said:
+            return ()
+        held = frozenset().union(
+            *(facts.exact_held("\n".join((each.text, each.title, *each.headings))) for each in self._given.passages)
+        )
+        return tuple(written for form, written in said.items() if form not in held)
+
+    def _support(self, several: Sequence[_Found], cited: Collection[int], absent: tuple[str, ...]) -> Support:
         ordered = sorted(filter(_near, several), key=lambda each: -each.score)
         sources = tuple(dict.fromkeys(_candidate(each, self._given) for each in ordered))
-        contradicted = tuple(dict.fromkeys(said for each in several for said in each.best.contradicted))
+        contradicted = tuple(dict.fromkeys((*absent, *(said for each in several for said in each.best.contradicted))))
         score = min((each.score for each in several), default=0.0)
         return Support(
-            score=score * _CONTRADICTED if _refuted(score, contradicted) else score,
+            score=score * _CONTRADICTED if absent or _refuted(score, contradicted) else score,
             sources=sources,
             corrected=any(each.best.spot.place not in cited for each in ordered),
             contradicted=contradicted,
@@ -300,7 +314,7 @@ def _refuted(score: float, contradicted: Sequence[str]) -> bool:
     """Whether what no source has weighs more than how near the rest is."""
     numeric = any(map(_is_number, contradicted))
     return (numeric and score < _NEAR_THOUGH_NUMBERS_DIFFER) or (
-        "negation" in contradicted and score < _NEAR_THOUGH_DENIED
+        not _DENYING.isdisjoint(contradicted) and score < _NEAR_THOUGH_DENIED
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import functools
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 
@@ -41,6 +42,21 @@ _OPENING = (
     "thus therefore instead yet still even unlike like upon along around against across near per"
 )
 OPENERS = frozenset(_OPENING.split())
+
+_ADDRESS = re.compile(
+    r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}"
+    r"|(?:https?://)?(?:[a-z0-9-]{1,63}\.){1,6}[a-z]{2,24}\b(?:[/?#][^\s<>()\[\]\"'`]*)?",
+    re.IGNORECASE,
+)
+_SCHEME = re.compile(r"^https?://|^www\.")
+_ENDINGS_OF_HOSTS = frozenset({"com", "org", "net", "edu", "gov", "io", "eu", "uk", "de", "fr"})
+_CODE = re.compile(r"[^\W_]+(?:[-‐‑–_/.:][^\W_]+)*")  # noqa: RUF001 - the marks themselves
+_PIECE = re.compile(r"[^\W_]+")
+_DIGITS_OF_CODE = 3  # at least, or as many pieces; `B-52` and `Q3` are names
+_PIECES_OF_CODE = 8  # at most, as a source may part it
+_LONGEST_ADDRESS = 200  # code points that are cut into shorter forms
+_MOST_EXACT = 32  # of a claim
+_NO_CODE = frozenset({"fy", "ad", "bc", "us", "am", "pm"})  # written before or behind a year or a number
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,6 +120,70 @@ def of(text: str) -> Facts:
         denials=tuple((at, polarity.denied(at, plain, stems)) for at in denials),
         chain=_chain(stems, order, named, placed),
     )
+
+
+def exact(text: str) -> dict[str, str]:
+    """The addresses and codes of a claim, which a source has letter by letter or not at all; each as compared and as written."""
+    addresses = [found for found in _ADDRESS.finditer(text) if _is_address(found.group())]
+    made = {_address(found.group()): found.group().rstrip(".,;:!?") for found in addresses}
+    for found in _CODE.finditer(_masked(text, [found.span() for found in addresses])):
+        if _is_code(found.group()):
+            made["".join(_pieces(found.group()))] = found.group()
+    return dict(itertools.islice(made.items(), _MOST_EXACT))
+
+
+@functools.lru_cache(maxsize=100)
+def exact_held(text: str) -> frozenset[str]:
+    """All that `exact` may find in claims that a source supports: shorter forms of its addresses, words that it parts."""
+    made: set[str] = set()
+    for found in _ADDRESS.finditer(text):
+        address = _address(found.group())
+        host = re.split("[/?#]", address.rpartition("@")[2], maxsplit=1)[0]
+        made |= {address, host, *(address[: cut.start()] for cut in re.finditer("[/?#]", address[:_LONGEST_ADDRESS]))}
+        made |= {host[dot.end() :] for dot in re.finditer(r"\.", host)}
+    pieces = _pieces(text)
+    for at in range(len(pieces)):
+        runs = itertools.accumulate(pieces[at : at + _PIECES_OF_CODE])
+        made.update(run for run in runs if not run.isalpha())
+    return frozenset(made)
+
+
+def _address(written: str) -> str:
+    return _SCHEME.sub("", _SCHEME.sub("", written.casefold())).rstrip(".,;:!?/")
+
+
+def _is_address(written: str) -> bool:
+    """Whether it is more than two words without a space between them."""
+    host, _, path = _address(written).partition("/")
+    known = written.casefold().startswith(("http", "www.")) or "@" in written
+    return known or bool(path) or host.rpartition(".")[2] in _ENDINGS_OF_HOSTS
+
+
+def _is_code(written: str) -> bool:
+    """Whether letters and digits are mixed as in no word, name, year or measure."""
+    letters = "".join(filter(str.isalpha, written))
+    digits = sum(map(str.isdecimal, written))
+    if not letters.isascii() or not letters or not digits:
+        return False
+    pieces = _PIECE.findall(written)
+    measure = letters.lower() in _NO_CODE or quantities.is_measure(letters.lower())
+    if letters.isupper():
+        return (digits >= _DIGITS_OF_CODE and not measure) or len(pieces) >= _DIGITS_OF_CODE
+    if digits < _DIGITS_OF_CODE or measure:
+        return False
+    mixed = any(map(_is_mixed, pieces))
+    return (mixed or len(pieces) >= _DIGITS_OF_CODE) and all(
+        len(piece) == 1 or piece.isdecimal() or _is_mixed(piece) for piece in pieces
+    )
+
+
+def _is_mixed(piece: str) -> bool:
+    """Whether letters and digits alternate: `a1b2`, not `1990s`."""
+    return sum(one.isdecimal() != other.isdecimal() for one, other in itertools.pairwise(piece)) > 1
+
+
+def _pieces(text: str) -> list[str]:
+    return [piece.casefold() for piece in _PIECE.findall(text)]
 
 
 def joined(parts: Sequence[Facts]) -> Facts:

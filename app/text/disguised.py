@@ -20,6 +20,7 @@ _VOIDING = re.compile(
 _BACKWARDS = ("erongi", "dragersid", "tegrof", "suoiverp", "snoitcurtsni", "rewsna", "yletcaxe", "tpmorp", "ylper")
 _ROT13 = ("vtaber", "qvfertneq", "vafgehpgvbaf", "cerivbhf", "cebzcg")
 _ENCODED = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{24,}={0,2}")
+_LEAST_RUN = 24
 _URLSAFE = str.maketrans("-_", "+/")
 _OBEY = re.compile(
     r"\bdecod\w+[^.!?]{0,40}\b(?:obey|follow|execute|do (?:what|as)|say|answer|reply|output|print|comply)"
@@ -48,6 +49,8 @@ def turned(plain: str) -> Iterator[str]:
 
 def encoded(text: str) -> Iterator[tuple[str, bool]]:
     """Readable text that is in base64, and whether it is said beside it that it is to be decoded and followed."""
+    if max(map(len, text.split()), default=0) < _LEAST_RUN:
+        return  # a fifth of the time that the pattern takes
     for number, run in enumerate(_ENCODED.finditer(text)):
         if number >= _MOST_RUNS:
             return

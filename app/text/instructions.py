@@ -12,11 +12,12 @@ teach how models are attacked are found as well: their examples are orders to wh
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import re
 import unicodedata
 from collections.abc import Iterator
+
+from app.text import disguised, handed
+from app.text.rules import kinds, rule
 
 _GAP = r"(?:[^\s.!?]{1,30} )"  # a word between two others of the same sentence
 _AI = (
@@ -37,34 +38,9 @@ _TELL = (
 _ANSWERS = r"(?:answers?|responses?|repl(?:y|ies)|outputs?)"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Rule:
-    """A pattern, and the stems without one of which it can't match."""
-
-    kind: str
-    stems: tuple[str, ...]
-    source: str
-    before: int = 12  # characters that are looked at before a stem
-    after: int = 160  # from its beginning on
-
-    @property
-    def pattern(self) -> re.Pattern[str]:
-        """Compiled where one of its stems was seen: all of them take 20 ms, and most texts hold none."""
-        return _compiled(self.source)
-
-
-@functools.cache
-def _compiled(source: str) -> re.Pattern[str]:
-    return re.compile(source)
-
-
-def _rule(kind: str, stems: str, *patterns: str, before: int = 12, after: int = 160) -> _Rule:
-    return _Rule(kind, tuple(stems.split(";")), "|".join(patterns), before, after)
-
-
 # Of the words alone.
 _WORDS = (
-    _rule(
+    rule(
         "override",
         "ignor;disregard;forget;do not follow;dont follow;stop following;do not obey;pay no attention",
         rf"\b(?:ignor(?:e|es|ing)|disregard(?:ing)?|forget|(?:do not|dont) (?:follow|obey)|stop following|pay no attention to) "
@@ -76,12 +52,12 @@ _WORDS = (
         r"|(?:everything|anything|all|whatever) (?:that )?(?:you|i|we) (?:know|learned|were|have been|had been|said|told|read)\b"
         r"|the (?:users?|question|query|sources?)[.,;]? (?:and|question|query|instead|but)\b)",
     ),
-    _rule(
+    rule(
         "override",
         "overrid;bypass;discard;dismiss;abandon;neglect",
         rf"\b(?:overrid(?:e|es|ing)|bypass|discard|dismiss|abandon|neglect) {_GAP}{{0,4}}?{_BEFORE} {_GAP}{{0,2}}?(?:{_ORDERS}|{_RULES})\b",
     ),
-    _rule(
+    rule(
         "override",
         " new ;updated;revised;real instruc;actual instruc;true instruc",
         r"\b(?:your|here are|these are) (?:the |your )?(?:new|updated|revised|real|actual|true) "
@@ -90,7 +66,7 @@ _WORDS = (
         r"\b(?:new|updated|revised) system (?:prompt|instructions?|message)\b",
         before=24,
     ),
-    _rule(
+    rule(
         "override",
         "instructions;prompt;rules you",
         r"\b(?:instructions|prompts?|rules|guidelines) (?:above|you (?:were|have been) given|given to you|before this)"
@@ -99,13 +75,13 @@ _WORDS = (
         rf"{_GAP}{{0,2}}?(?:ignored|void|invalid|outdated|obsolete|fake|superseded|cancell?ed|overridden|apply)\b",
         before=24,
     ),
-    _rule(
+    rule(
         "override",
         "from now on;until further notice;effective immediately",
         rf"\b(?:from now on|until further notice|effective immediately),? (?:you (?:must|will|are|shall|should|only|answer|respond)\b"
         rf"|(?:always |only |please )?(?:answer|respond|reply|say|output) {_GAP}{{0,3}}?(?:with|as|in|every|all|only)\b)",
     ),
-    _rule(
+    rule(
         "prompt",
         "prompt;instructions;system message;developer message;configuration",
         rf"\b{_TELL} {_GAP}{{0,6}}?(?:(?:system|initial|hidden|developer|secret|starting|base|original) (?:prompt|instructions)"
@@ -116,7 +92,7 @@ _WORDS = (
         before=100,
         after=40,
     ),
-    _rule(
+    rule(
         "prompt",
         "above;verbatim;word for word",
         rf"\b(?:repeat|print|output|echo|recite|copy|translate|encode|paste|rephrase) {_GAP}{{0,3}}?"
@@ -125,7 +101,7 @@ _WORDS = (
         before=90,
         after=90,
     ),
-    _rule(
+    rule(
         "exfiltration",
         "document;source;conversation;password;api key;credential;secret;users data;passage;files",
         rf"\b{_TELL} {_GAP}{{0,4}}?(?:all|every|each|any|other|the (?:full|entire|complete)|contents?|text|whatever) {_GAP}{{0,4}}?"
@@ -136,7 +112,7 @@ _WORDS = (
         before=90,
         after=110,
     ),
-    _rule(
+    rule(
         "role",
         "you are now;you are no longer;you are henceforth;you will now;now you are",
         rf"\byou are (?:now|no longer|henceforth) (?:to )?(?:act |an? |the |my |in |bound |dan\b){_GAP}{{0,4}}?"
@@ -145,14 +121,14 @@ _WORDS = (
         r"\byou are now (?:dan|free from|free of|unrestricted|jailbroken|unfiltered)\b",
         r"\byou will now (?:act|behave|respond|answer|speak|pretend|role-?play|serve|pose) (?:as|to|like|only|in)\b",
     ),
-    _rule(
+    rule(
         "role",
         "act as;behave as;respond as;answer as;speak as;operate as;pretend;role-play;roleplay;role play",
         r"\b(?:act|behave|respond|answer|speak|operate) as (?:if you (?:are|were|had|have) (?:not |no |an? )?|an? |the |though you (?:are|were|had|have) (?:not |no |an? )?)?"
         r"(?:[^\s.!?]{1,30} ){0,2}?(?:unrestricted|unfiltered|uncensored|evil|jailbroken|(?:linux )?terminal|pirate|hacker|dan|restrictions|filters|ai|llm|chatbot|language model)\b",
         rf"\b(?:pretend|role-?play|role play) (?:that |as |to be |you ){{1,2}}{_GAP}{{0,5}}?(?:ai|assistant|model|dan|evil|unrestricted|administrator|admin|restrictions|rules|filters|guidelines|jailbroken|system)\b",
     ),
-    _rule(
+    rule(
         "role",
         "jailbr;do anything now;god mode;developer mode;unrestricted mode;dan mode;sudo mode;no restrictions;without restrictions;not bound by;opposite mode",
         r"\b(?:enter|switch to|activate|enable|you are in|you are now in|now in|entering|in) (?:the )?(?:dan|jailbreak|jailbroken|god|unrestricted|sudo|opposite|chatgpt developer) mode\b",
@@ -161,7 +137,7 @@ _WORDS = (
         before=60,
         after=90,
     ),
-    _rule(
+    rule(
         "model",
         " ai ; ais ; ai,;ai:; llm;language model;chatbot;chat bot;chatgpt;gpt;copilot;ai assistant;ai model",
         rf"\b(?:attention|note|notice|message|instructions?|directives?|commands?|orders?)[:,]? (?:to|for) (?:all |any |the |every |whichever ){{0,2}}{_AI}\b",
@@ -174,7 +150,7 @@ _WORDS = (
         before=70,
         after=110,
     ),
-    _rule(
+    rule(
         "model",
         "answer;response;reply;replies;output;respond",
         rf"\b(?:your|every|each|all(?: of)? your) (?:final |next |entire |whole )?{_ANSWERS} (?:must|should|shall|has to|have to|will|is to|are to) (?:now |always |only |also )?"
@@ -186,7 +162,7 @@ _WORDS = (
         before=110,
         after=90,
     ),
-    _rule(
+    rule(
         "model",
         "users;a user;the user;human",
         r"\b(?:do not|dont|never|must not) (?:tell|inform|alert|notify|let|warn|show|mention (?:this|it|that) to|reveal (?:this|it) to) (?:the |any )?(?:users?|humans?)\b"
@@ -196,12 +172,12 @@ _WORDS = (
         before=70,
         after=160,
     ),
-    _rule(
+    rule(
         "model",
         "asked",
         rf"\b(?:when|if|whenever) (?:you are )?asked\b {_GAP}{{0,12}}?(?:always|you must|only) (?:\S+ )?(?:say|answer|reply|respond|output|claim) (?:that|with|exactly|only|as)\b",
     ),
-    _rule(
+    rule(
         "citation",
         "cite;attribute;citation;footnote;verified",
         rf"\b(?:always|only|must|falsely|instead|never|do not|dont|please) (?:\S+ )?cite {_GAP}{{0,4}}?(?:this (?:document|source|page|file|text|passage)|source \d|document \d|\[\d|(?:any )?other (?:sources|documents))",
@@ -213,30 +189,30 @@ _WORDS = (
         after=160,
     ),
     # German, French, Spanish, Italian, Portuguese, Dutch; accents are left out.
-    _rule(
+    rule(
         "override",
         "ignorier;vergiss;vergessen sie;missacht;beachte nicht;beachten sie nicht",
         rf"\b(?:ignorier\w*|vergiss|vergessen sie|missacht\w*|beachte(?:n sie)? nicht) (?={_GAP}{{0,6}}?(?:vorherig|vorig|bisherig|vorangegangen|obig|fruher|alle|deine|ihre|samtlich|zuvor|vorstehend|system)\w*)"
         rf"{_GAP}{{0,7}}?(?:system)?-?(?:anweisung|instruktion|befehl|regel|vorgabe|anordnung|aufforderung|prompt|richtlinie)\w*",
     ),
-    _rule(
+    rule(
         "override",
         "ignor;oubli;compte d;abstraction",
         rf"\b(?:ignore[rz]?|oublie[rz]?|ne (?:tiens|tenez) (?:pas |plus |aucun )?compte|(?:fais|faites) abstraction) (?={_GAP}{{0,8}}?(?:precedent|anterieur|ci-dessus|toute?s|tous|tes|vos|systeme|initiale|plus haut)\w*)"
         rf"{_GAP}{{0,6}}?(?:instruction|consigne|directive|regle|ordre|invite|prompt)s?\b",
     ),
-    _rule(
+    rule(
         "override",
         "ignor;olvid;omit;descart;caso omiso;no sigas;esquec;desconsider;dimentica",
         rf"\b(?:ignor[ae]\w*|olvid[ae]\w*|omit[ae]|descart[ae]\w*|(?:haz|haga) caso omiso|no sigas|esquec[ae]\w*|desconsider[ae]\w*|dimentica\w*) (?={_GAP}{{0,8}}?(?:anterior|previ|toda|todo|tus|tuas|suas|sus|arriba|sistema|precedent|tutte|tue|sopra|acima)\w*)"
         rf"{_GAP}{{0,6}}?(?:instrucci|instruco|istruzion|indicacion|ordenes|ordens|ordini|reglas|regras|regole|directric|directiva|diretriz|prompt)\w*",
     ),
-    _rule(
+    rule(
         "override",
         "negeer;vergeet",
         rf"\b(?:negeer|vergeet) (?={_GAP}{{0,5}}?(?:vorige|eerdere|alle|bovenstaande|je|jouw|uw)\b){_GAP}{{0,6}}?(?:instructies|regels|opdrachten|aanwijzingen|prompts?)\b",
     ),
-    _rule(
+    rule(
         "prompt",
         "prompt;anweisung;instruktion;instruc;consigne;invite;mensaje del sistema;message systeme",
         rf"\b(?:zeige?n?|gib|verrate?n?|nenne?n?|wiederhole?n?|drucke?|offenbare?) {_GAP}{{0,6}}?(?:system-?prompt\w*|system prompt|systemanweisung\w*|systemnachricht|deine {_GAP}?(?:anweisungen|instruktionen|regeln))",
@@ -245,13 +221,13 @@ _WORDS = (
         before=90,
         after=50,
     ),
-    _rule(
+    rule(
         "role",
         "du bist jetzt;du bist ab;du bist nun;tu es maintenant;tu es desormais;vous etes desormais;vous etes maintenant;ahora eres;ahora actua",
         rf"\b(?:du bist (?:jetzt|nun|ab jetzt|ab sofort)|(?:tu es|vous etes) (?:maintenant|desormais)|(?:ahora|a partir de ahora) (?:eres|actua\w*)) {_GAP}{{0,4}}?"
         r"(?:ki|ia|assistente?|asistente|modell|modelo|modele|bot|chatbot|hacker|pirata?|pirate|uneingeschrankt\w*|dan|sans|sin|frei|libre|ohne|kein\w*|como)\b",
     ),
-    _rule(
+    rule(
         "model",
         " ki ; ki-; ia ;sprachmodell;modele de langage;modelo de lenguaje;inteligencia artificial",
         r"\b(?:als ki|als sprachmodell|wenn du (?:eine?|die) (?:ki|sprachmodell))\S*,? (?:\S+ ){0,4}?(?:musst|sollst|darfst|bist|du|antworte|sag\w*)\b",
@@ -263,13 +239,13 @@ _WORDS = (
 
 # Of the text with its punctuation and line breaks.
 _MARKS = (
-    _rule(
+    rule(
         "turn",
         "<|",
         r"<\|(?:im_start|im_end|im_sep|system|user|assistant|endoftext|endofprompt|eot_id|end|end_of_turn|start_header_id|end_header_id|begin_of_text|end_of_text|channel|message|return|call)\|>",
     ),
-    _rule("turn", "[inst];[/inst];<<sys>>;<</sys>>;<start_of_turn>;<end_of_turn>;[system];[/system]", r""),
-    _rule(
+    rule("turn", "[inst];[/inst];<<sys>>;<</sys>>;<start_of_turn>;<end_of_turn>;[system];[/system]", r""),
+    rule(
         "turn",
         "source;system;assistant;instruction;document;context;developer;user_query;question>",
         r"</?(?:system|assistant|developer)(?:[_ -](?:prompt|message|reminder|note|instructions?))?(?: [^<>]{0,60})?>",
@@ -277,7 +253,7 @@ _MARKS = (
         r"<source\s[^<>]{0,40}\b(?:n|id)\s?=",
         before=24,
     ),
-    _rule(
+    rule(
         "turn",
         "system;assistant;developer;human:",
         r"(?:^|\n)[ \t#>*_`\[(-]{0,12}(?:system|developer)(?: (?:message|prompt|instructions?|note|override|notice|update|alert))?[\])*_`]{0,4} ?: ?[*_`]{0,3}"
@@ -288,7 +264,7 @@ _MARKS = (
         before=230,
         after=260,
     ),
-    _rule(
+    rule(
         "exfiltration",
         "://",
         r"https?://[^\s<>]{1,200}(?:=|/|\?)(?:\{|\[|<|\$\{|%7b|%5b|\()\s?(?:the |your |full |entire |base64 |encoded |url-?encoded )*(?:question|answer|prompt|context|data|secret|conversation|system|chat|history|user|summary|contents?|text|api|instructions?|previous)",
@@ -298,7 +274,7 @@ _MARKS = (
         before=260,
         after=260,
     ),
-    _rule(
+    rule(
         "exfiltration",
         "![;<img;<iframe",
         r"\b(?:render|display|show|insert|include|embed|add|append|output|print|start|end|finish|begin|put|write|place)\b[^\n]{0,80}"
@@ -306,7 +282,7 @@ _MARKS = (
         before=100,
         after=300,
     ),
-    _rule(
+    rule(
         "exfiltration",
         "tool_call;function_call;<invoke;tool_use; tool ; function ;mailto:;javascript:;data:text",
         r"[\"'](?:tool_calls?|function_call|tool_use)[\"']\s?:\s?[\[{\"]|<(?:tool_call|function_calls?|invoke|tool_use)\b[^<>]{0,80}>",
@@ -320,12 +296,12 @@ _MARKS = (
 
 # Languages that are not written in Latin letters, of the text as it is.
 _OTHERS = (
-    _rule(
+    rule(
         "override",
         "игнорир;забудь;забудьте;не следуй",
         r"(?:игнорируй\w*|забудьте?|не следуй\w*)[^.!?\n]{0,50}(?:инструкци|указани|правил|команд|промпт)\w*",
     ),
-    _rule(
+    rule(
         "override",
         "忽略;无视;忽视;忘记;無視",
         r"(?:忽略|无视|忽视|忘记|無視)[^。!?\n]{0,12}(?:之前|以上|上述|所有|先前|前面|此前|任何)[^。!?\n]{0,10}(?:指令|指示|说明|提示|规则|規則|命令)",
@@ -333,7 +309,7 @@ _OTHERS = (
         before=40,
         after=60,
     ),
-    _rule(
+    rule(
         "prompt",
         "промпт;системн;系统提示;システムプロンプト",
         r"(?:покажи|выведи|раскрой|повтори|напечатай)[^.!?\n]{0,40}(?:системн\w+ (?:промпт|инструкци|сообщени)\w*|промпт)",
@@ -376,34 +352,27 @@ def _kinds(text: str) -> Iterator[str]:
     ascii_alone = lowered.isascii()  # all rules but the last are of ASCII, in which searching takes a third of the time
     marked = lowered if ascii_alone else _NOT_ASCII.sub(lambda run: _latin(run.group()), lowered)
     plain = f" {' '.join(_joined(marked).translate(_EMPHASIS).split())} "
-    yield from _of(_WORDS, plain)
+    yield from kinds(_WORDS, plain)
+    yield from kinds(handed.WORDS, plain)
     yield from _spaced(plain)
-    yield from _of(_MARKS, marked)
+    yield from kinds(_MARKS, marked)
+    yield from kinds(handed.MARKS, marked)
     if not ascii_alone:
-        yield from _of(_OTHERS, lowered)
+        yield from kinds(_OTHERS, lowered)
+        yield from kinds(handed.OTHERS, lowered)
+    yield from kinds(handed.NAMED, text)
+    yield from _disguised(text, plain)
 
 
-def _of(rules: tuple[_Rule, ...], text: str) -> Iterator[str]:
-    """The kinds of the rules that match."""
-    done: set[str] = set()
-    for rule in rules:
-        if rule.kind not in done and any(_stands(rule, stem, text) for stem in rule.stems):
-            done.add(rule.kind)
-            yield rule.kind
-
-
-def _stands(rule: _Rule, stem: str, text: str) -> bool:
-    """Whether the rule's pattern is found around an occurrence of its stem; no place is searched twice."""
-    at = text.find(stem)
-    while at >= 0:
-        start, end = max(0, at - rule.before), at + rule.after
-        at = text.find(stem, at + len(stem))
-        while 0 <= at < end:
-            end = at + rule.after
-            at = text.find(stem, at + len(stem))
-        if rule.pattern.search(text, start, end):
-            return True
-    return False
+def _disguised(text: str, plain: str) -> Iterator[str]:
+    """The kinds of orders that the text holds in a form which is read only after some work."""
+    if disguised.in_pieces(plain):
+        yield "override"
+    for reading in disguised.turned(plain):
+        yield from kinds(_WORDS, reading)
+        yield from kinds(handed.WORDS, reading)
+    for decoded, ordered in disguised.encoded(text):
+        yield from ("model",) if ordered else found(decoded)
 
 
 def _latin(run: str) -> str:

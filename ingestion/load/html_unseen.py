@@ -1,4 +1,4 @@
-"""Text of a page that no reader sees: by inline styles and by simple rules of its own style sheets.
+"""Text of a page that no reader sees: by inline styles and by the rules of its own style sheets.
 
 What the loader reads although it is hidden counts. What it leaves out (`display: none`, `hidden`, comments) never reaches a
 model, and half of all pages and mails have some: menus, previews of newsletters. It counts where it gives orders.
@@ -11,8 +11,35 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.text import instructions
-from ingestion.load import css
+from ingestion.load import css, selectors
 
+_MEANT = frozenset(
+    [
+        "display",
+        "visibility",
+        "opacity",
+        "font-size",
+        "font",
+        "filter",
+        "clip",
+        "clip-path",
+        "transform",
+        "text-indent",
+        "left",
+        "top",
+        "right",
+        "bottom",
+        "margin-left",
+        "height",
+        "max-height",
+        "width",
+        "color",
+        "background-color",
+        "background",
+        "background-image",
+    ]
+)  # properties that hide, and those that say on what letters stand
+_MOST_SELECTORS = 300  # of those that are looked for in the whole page, a millisecond each in long ones
 _LEAST_LETTERS = 25  # `Skip to main content`, which only screen readers get, has 17
 _COMMENT = re.compile(r"<!--(?!\[if)(.{12,}?)-->", re.DOTALL)
 _BACKGROUNDS = ("background-color", "background", "background-image")
@@ -25,7 +52,14 @@ class Unseen:
 
     def __init__(self, root: Any) -> None:
         self._root = root
-        self._rules = css.rules("\n".join(sheet.text or "" for sheet in root.iter("style")))
+        sheet = "\n".join(sheet.text or "" for sheet in root.iter("style"))
+        self._variables = css.variables(sheet)
+        self._rules, others = css.rules(sheet)
+        self._chosen: dict[Any, dict[str, str]] = {}  # what other rules say of the elements that they choose
+        for selector, declared in others[:_MOST_SELECTORS]:
+            if _MEANT & declared.keys():
+                for element in _selected(root, selector):
+                    self._chosen.setdefault(element, {}).update(declared)
 
     def ways(self, source: str) -> list[str]:
         """How text of the page is hidden, each way once."""
@@ -36,7 +70,7 @@ class Unseen:
 
     def _ways(self) -> Iterator[str]:
         for element in self._styled():
-            inline = css.declarations(element.get("style", ""))
+            inline = css.declarations(element.get("style", ""), self._variables)
             style = {**self._ruled(element), **inline}
             how = css.hides(style)
             left_out = element.get("hidden") is not None or element.get("aria-hidden") == "true" or _left_out(inline)
@@ -58,20 +92,22 @@ class Unseen:
             wanted = "//*[@style or @hidden or @aria-hidden or @class or @id or self::font]"
             if any(selector.isalnum() for selector in self._rules):
                 wanted = "//*"
-        for element in self._root.xpath(wanted):
+        plain = self._root.xpath(wanted)
+        for element in dict.fromkeys([*plain, *self._chosen]):
             if element.tag not in ("script", "style", "template", "noscript", "head", "title", "html"):
                 yield element
 
     def _ruled(self, element: Any) -> dict[str, str]:
         """What the page's own simple rules say of an element."""
+        chosen = self._chosen.get(element, {})
         if not self._rules:
-            return {}
+            return chosen
         names = [element.tag]
         for name in (element.get("class") or "").split():
             names += [f".{name}", f"{element.tag}.{name}"]
         if identity := element.get("id"):
             names += [f"#{identity}", f"{element.tag}#{identity}"]
-        return {key: value for name in names for key, value in self._rules.get(name, {}).items()}
+        return {key: value for name in names for key, value in self._rules.get(name, {}).items()} | chosen
 
     def _faint(self, element: Any, style: dict[str, str]) -> str:
         """Whether its letters have the colour of what they stand on."""
@@ -87,7 +123,7 @@ class Unseen:
     def _ground(self, element: Any) -> css.Colour | None:
         """The colour that an element stands on: the nearest that is set; None where that is a picture or not known."""
         while element is not None:
-            style = {**self._ruled(element), **css.declarations(element.get("style", ""))}
+            style = {**self._ruled(element), **css.declarations(element.get("style", ""), self._variables)}
             values = [style[name] for name in _BACKGROUNDS if name in style]
             values += [element.get("bgcolor", "")] if element.get("bgcolor") else []
             if element.get("background"):
@@ -102,3 +138,9 @@ class Unseen:
 def _left_out(inline: dict[str, str]) -> bool:
     """Whether the loader leaves it out."""
     return inline.get("display") == "none" or inline.get("visibility") == "hidden"
+
+
+def _selected(root: Any, selector: str) -> list[Any]:
+    """The elements that a selector chooses; none where it is of a kind that is not read."""
+    path = selectors.xpath(selector)
+    return list(root.xpath(path)) if path else []

@@ -94,9 +94,11 @@ class _Slide:
     def unseen(self, root: Any, size: tuple[int, int]) -> list[str]:
         """How text of the slide is hidden from who sees the show, each way once.
 
-        Hidden slides and notes are not meant: who opens the file sees them.
+        Notes are not meant: who opens the file sees them.
         """
         said: dict[str, list[str]] = {}
+        if root.get("show") in ("0", "false"):
+            said["hidden slides"] = list(_paragraphs(root))
         for shape in root.iter(f"{_P}sp"):
             how = _shape_hidden(shape, size)
             if how:

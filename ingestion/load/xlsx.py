@@ -22,6 +22,7 @@ _DATE_IDS: Final = frozenset([*range(14, 23), *range(27, 37), *range(45, 48), *r
 _PERCENT_IDS: Final = frozenset([9, 10])
 _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')  # what a number format prints as it is
 _DATE_CODE = re.compile(r"[ymdhs]", re.IGNORECASE)
+_TRUE: Final = ("1", "true")
 _MAX_GAP = 30  # empty cells that are kept between two cells of a row
 
 
@@ -46,10 +47,13 @@ def load(path: pathlib.Path, *, limits: Limits) -> Loaded:
         for sheet in root.iter(f"{_S}sheet"):
             kind, name = relations.get(sheet.get(_RELATION_ID, ""), ("", ""))
             if kind == "worksheet":
+                cells.shown = sheet.get("state", "visible") == "visible"
                 empty &= not _add_sheet(assembly, sheet.get("name", ""), cells.tables(package, name, budget))
         title = package.title()
     if says_something("".join(cells.hidden)):
         assembly.hide("cells whose format hides what they hold")
+    if says_something("".join(cells.folded)):
+        assembly.hide("hidden sheets, rows or columns")
     if empty:
         raise DocumentError("the workbook holds no cell that says something", code="no_text")
     return assembly.loaded(title=title, media_type=Format.XLSX.media_type)
@@ -91,13 +95,20 @@ class _Cells:
         self._formats = formats  # of each cell style: date, percent or nothing
         self._hiding = hiding  # styles
         self.hidden: list[str] = []  # what cells of these say
+        self.shown = True  # the sheet that is read
+        self.folded: list[str] = []  # what cells of hidden sheets, rows and columns say
+        self._columns: list[range] = []  # the hidden ones of the sheet
         self._epoch = dt.datetime(1904, 1, 1) if epoch == 1904 else dt.datetime(1899, 12, 30)  # noqa: DTZ001, PLR2004
 
     def tables(self, package: Package, name: str, budget: _Budget) -> Iterator[list[list[str]]]:
         """The tables of a sheet: rows without a blank row between them, from their first used column on."""
         rows: list[dict[int, str]] = []
         last_number = 0
-        for row in package.rows(name, f"{_S}row"):
+        self._columns = []
+        for row in package.rows(name, f"{_S}col", f"{_S}row"):
+            if row.tag == f"{_S}col":
+                self._hide(row)
+                continue
             number = int(row.get("r", "0")) if row.get("r", "0").isdigit() else 0
             number = number or last_number + 1
             budget.take(len(row))
@@ -112,10 +123,17 @@ class _Cells:
         if rows:
             yield _grid(rows)
 
+    def _hide(self, columns: Any) -> None:
+        """Note the columns that a definition hides; they stand before the rows."""
+        first, last = columns.get("min", ""), columns.get("max", "")
+        if columns.get("hidden") in _TRUE and first.isdigit() and last.isdigit():
+            self._columns.append(range(int(first), int(last) + 1))
+
     def _row(self, row: Any) -> dict[int, str]:
         """The cells of a row that say something, by column counted from 1."""
         found: dict[int, str] = {}
         column = 0
+        folded = not self.shown or row.get("hidden") in _TRUE
         for cell in row:
             if cell.tag != f"{_S}c":
                 continue
@@ -126,6 +144,8 @@ class _Cells:
                 found[column] = text
                 if cell.get("s") in self._hiding:
                     self.hidden.append(text)
+                if folded or any(column in each for each in self._columns):
+                    self.folded.append(text)
         return found
 
     def _text(self, cell: Any) -> str:
@@ -219,10 +239,7 @@ def _form(identity: str, own: dict[str, str]) -> str:
 
 
 def _hiding(package: Package, main: str) -> frozenset[str]:
-    """The cell styles that show nothing: white letters on no fill, or a number format without a shown part.
-
-    Hidden sheets, rows and columns are not meant: who opens the workbook can show them, and most large ones have some.
-    """
+    """The cell styles that show nothing: white letters on no fill, or a number format without a shown part."""
     for name in package.related(main, "styles"):
         root = package.parse(name)
         fonts = [_is_white(font.find(f"{_S}color")) for font in root.iterfind(f"{_S}fonts/{_S}font")]

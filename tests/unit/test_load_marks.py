@@ -4,6 +4,7 @@ import pathlib
 
 import docx as python_docx
 import openpyxl
+import pptx
 import pytest
 from docx.shared import RGBColor
 from openpyxl.styles import Font, PatternFill
@@ -91,6 +92,10 @@ def test_a_few_stray_letters_say_nothing(tmp_path: pathlib.Path) -> None:
         f'<div style="background-image:url(a.png)"><p style="color:white">{UNSEEN}</p></div>',
         '<a style="position:absolute;left:-9999px" href="#main">Skip to main content</a>',
         f'<p style="opacity:0.9;font-size:90%;margin-left:-5px;height:0">{UNSEEN}</p>',
+        f'<p style="clip-path:inset(5%);clip:rect(0,0,0,0);width:1px;color:hsl(200,80%,95%)">{UNSEEN}</p>',
+        f'<p style="filter:opacity(0.9);color:var(--ink, black)">{UNSEEN}</p>',
+        f'<style>p:hover, ul p, p[title], p:nth-of-type(9) {{ display: none }}</style><p id="a">{UNSEEN}</p>',
+        f'<style>.dark p {{ color: white }} .dark {{ background: #222 }}</style><div class="dark"><p>{UNSEEN}</p></div>',
     ],
 )
 def test_a_page_that_shows_what_is_read_is_not_marked(body: str, tmp_path: pathlib.Path) -> None:
@@ -107,6 +112,21 @@ def test_a_page_that_shows_what_is_read_is_not_marked(body: str, tmp_path: pathl
         (f'<p style="transform:scale(0)">{UNSEEN}</p>', ""),
         (f'<p style="background:#fff;color:rgb(250,250,250)">{UNSEEN}</p>', ""),
         (f'<font color="#FFFFFF">{UNSEEN}</font>', ""),
+        (f'<p style="position:absolute;clip:rect(0,0,0,0)">{UNSEEN}</p>', ""),
+        (f'<p style="position:absolute; clip: rect(1px 1px 1px 1px)">{UNSEEN}</p>', ""),
+        (f'<p style="width:1px;height:1px;overflow:hidden">{UNSEEN}</p>', ""),
+        (f'<p style="clip-path:inset(100%)">{UNSEEN}</p>', ""),
+        (f'<p style="clip-path:circle(0)">{UNSEEN}</p>', ""),
+        (f'<p style="color:hsl(0,0%,100%)">{UNSEEN}</p>', ""),
+        (f'<p style="filter:opacity(0)">{UNSEEN}</p>', ""),
+        (f'<p style="opaci\\74 y:0">{UNSEEN}</p>', ""),
+        (f'<p style="color:var(--paper, white)">{UNSEEN}</p>', ""),
+        (f'<p class="x">{UNSEEN}</p>', "<style>:root{--c:#fff} .x{color:var(--c)}</style>"),
+        (f'<div class="x"><p>{UNSEEN}</p></div>', "<style>body > .x p{opacity:0}</style>"),
+        (f'<p data-x="note">{UNSEEN}</p>', "<style>p[data-x^='no']{font-size:0}</style>"),
+        (f'<p class="x">{UNSEEN}</p>', "<style>@media screen { .x { opacity: 0 } }</style>"),
+        (f"<p>{UNSEEN}</p>", "<style>p:nth-of-type(2){display:none}</style>"),
+        (f"<p>{UNSEEN}</p>", "<style>p + p{visibility:hidden}</style>"),
     ],
 )
 def test_a_page_that_hides_what_is_read_is_marked(body: str, head: str, tmp_path: pathlib.Path) -> None:
@@ -184,17 +204,43 @@ def test_a_style_that_hides_hides_its_runs(tmp_path: pathlib.Path) -> None:
     assert _load(tmp_path, (tmp_path / "made.docx").read_bytes(), "a.docx").marks == ("hidden_text",)
 
 
-def test_hidden_sheets_and_white_letters_on_a_fill_are_not_hidden_text(tmp_path: pathlib.Path) -> None:
+def test_white_letters_on_a_fill_are_not_hidden_text(tmp_path: pathlib.Path) -> None:
     made = openpyxl.Workbook()
     made.active.append([PLAIN, UNSEEN])
     made.active["B1"].font = Font(color="FFFFFFFF")
     made.active["B1"].fill = PatternFill("solid", fgColor="FF1F3864")
-    hidden = made.create_sheet("Sources")
-    hidden.append([UNSEEN])
-    hidden.sheet_state = "hidden"
+    made.active.column_dimensions["D"].hidden = True  # holds nothing
     made.save(tmp_path / "made.xlsx")
 
     assert _load(tmp_path, (tmp_path / "made.xlsx").read_bytes(), "a.xlsx").marks == ()
+
+
+@pytest.mark.parametrize("what", ["sheet", "row", "column"])
+def test_hidden_sheets_rows_and_columns_are_hidden_text(what: str, tmp_path: pathlib.Path) -> None:
+    made = openpyxl.Workbook()
+    made.active.append([PLAIN])
+    other = made.create_sheet("Sources")
+    other.append(["", UNSEEN])
+    other.sheet_state = "hidden" if what == "sheet" else "visible"
+    other.row_dimensions[1].hidden = what == "row"
+    other.column_dimensions["B"].hidden = what == "column"
+    made.save(tmp_path / "made.xlsx")
+
+    loaded = _load(tmp_path, (tmp_path / "made.xlsx").read_bytes(), "a.xlsx")
+
+    assert loaded.marks == ("hidden_text",)
+    assert UNSEEN in loaded.text
+
+
+def test_a_hidden_slide_is_hidden_text(tmp_path: pathlib.Path) -> None:
+    made = pptx.Presentation()
+    for number, said in enumerate((PLAIN, UNSEEN)):
+        slide = made.slides.add_slide(made.slide_layouts[6])
+        slide.shapes.add_textbox(0, 0, 900_000, 900_000).text_frame.text = said
+        slide.element.set("show", "01"[number == 0])
+    made.save(str(tmp_path / "made.pptx"))
+
+    assert _load(tmp_path, (tmp_path / "made.pptx").read_bytes(), "a.pptx").marks == ("hidden_text",)
 
 
 # Between the child and its parent

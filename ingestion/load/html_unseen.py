@@ -39,7 +39,9 @@ _MEANT = frozenset(
         "background-image",
     ]
 )  # properties that hide, and those that say on what letters stand
-_MOST_SELECTORS = 300  # of those that are looked for in the whole page, a millisecond each in long ones
+_MOST_STEPS = 4_000_000  # from sibling to sibling: some two seconds
+_MOST_CHOSEN = 300_000  # elements, by all paths together: two seconds
+_MOST_DEPTH = 100  # in a page that nests deeper a path takes minutes
 _LEAST_LETTERS = 25  # `Skip to main content`, which only screen readers get, has 17
 _COMMENT = re.compile(r"<!--(?!\[if)(.{12,}?)-->", re.DOTALL)
 _BACKGROUNDS = ("background-color", "background", "background-image")
@@ -56,10 +58,19 @@ class Unseen:
         self._variables = css.variables(sheet)
         self._rules, others = css.rules(sheet)
         self._chosen: dict[Any, dict[str, str]] = {}  # what other rules say of the elements that they choose
-        for selector, declared in others[:_MOST_SELECTORS]:
-            if _MEANT & declared.keys():
-                for element in _selected(root, selector):
-                    self._chosen.setdefault(element, {}).update(declared)
+        meant = [(selectors.xpath(selector), declared) for selector, declared in others if _MEANT & declared.keys()]
+        for path, declared in self._bounded([each for each in meant if each[0]]):
+            for element in root.xpath(path):
+                self._chosen.setdefault(element, {}).update(declared)
+
+    def _bounded(self, paths: list[tuple[str, dict[str, str]]]) -> list[tuple[str, dict[str, str]]]:
+        """As many paths as may be looked for: each goes through the page, and one by place through its siblings too."""
+        if not paths or self._root.xpath(f"boolean(//*[count(ancestor::*) > {_MOST_DEPTH}])"):
+            return []
+        children = [len(element) for element in self._root.iter("*")]
+        by_place = _MOST_STEPS // sum(number * number + 1 for number in children)
+        kept = paths[: _MOST_CHOSEN // len(children)]
+        return [each for number, each in enumerate(kept) if "sibling" not in each[0] or number < by_place]
 
     def ways(self, source: str) -> list[str]:
         """How text of the page is hidden, each way once."""
@@ -138,9 +149,3 @@ class Unseen:
 def _left_out(inline: dict[str, str]) -> bool:
     """Whether the loader leaves it out."""
     return inline.get("display") == "none" or inline.get("visibility") == "hidden"
-
-
-def _selected(root: Any, selector: str) -> list[Any]:
-    """The elements that a selector chooses; none where it is of a kind that is not read."""
-    path = selectors.xpath(selector)
-    return list(root.xpath(path)) if path else []

@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.api.garbage import Garbage
+from app.api import garbage
 
 HEAD_BYTES = 64 * 1024  # of one request's line and headers, as much as h11 takes
 KEEP_ALIVE_SECONDS = 30
@@ -98,12 +98,13 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._on_listening = on_listening
         self._on_stopping = on_stopping
-        self._garbage = Garbage()
+        self._garbage = garbage.Garbage()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so."""
         await super().startup(sockets=sockets)
         if self.started:
+            garbage.trim()
             self._on_listening()
 
     async def on_tick(self, counter: int) -> bool:

@@ -38,6 +38,9 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 _EMPHASIS = re.compile(r"(\*\*|__|`{1,3})(?=\S)|(?<=\S)(\*\*|__|`{1,3})")
+_SPECIAL = re.compile(
+    r"[<\[\]!(){}*_`:/【】①-➓⁰¹²³⁴-⁹]|www", re.IGNORECASE
+)  # without any of these nothing is taken out
 _BRACKETS = str.maketrans("[]", "()")
 _OPENERS = re.compile(r"[\[<【!]|`")
 
@@ -49,6 +52,8 @@ def inert(text: str, *, marks: bool = False) -> str:
         text: of a model; whole, or cut where `Stream` cuts.
         marks: leave `[1]` where it stands.
     """
+    if not _SPECIAL.search(text):  # most pieces of most streams
+        return text
     for _ in range(_MOST_PASSES):
         before, text = text, _once(text, marks=marks)
         if text == before:

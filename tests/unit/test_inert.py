@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from app.text import inert as inert_module
 from app.text.claims import Claimed, Claims
 from app.text.inert import Stream, inert, unlinked
 
@@ -116,6 +117,12 @@ def test_what_comes_to_life_when_escapes_are_undone_is_taken_out_too() -> None:
 )
 def test_a_documents_own_words_load_and_follow_nothing(written: str, told: str) -> None:
     assert unlinked(written) == told
+
+
+@given(st.text(alphabet="ab wW.<[]!(){}*_`:/【】①⁷²1-@\\", max_size=30))
+def test_what_has_nothing_special_would_be_left_as_it_is(text: str) -> None:
+    if not inert_module._SPECIAL.search(text):
+        assert inert_module._once(text, marks=False) == text
 
 
 def test_an_endless_bracket_is_not_held_back_for_ever() -> None:

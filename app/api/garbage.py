@@ -13,7 +13,7 @@ _YOUNG = (
 )
 _MIDDLE = 4  # such looks, after which it looks through what they left
 _OLD = 1_000  # of those, after which it looks through everything though requests run
-_WORTH = 10  # looks at what was left since the last one at everything: before that there is little to find
+_WORTH = 2  # looks at what was left since the last one at everything: little by little, some 20 ms each
 _ALL_SECONDS = 3600.0  # after which what was put out of sight is looked through too
 
 
@@ -33,7 +33,6 @@ class Garbage:
             self._all_at = time.monotonic() + _ALL_SECONDS
         gc.collect()
         gc.freeze()
-        trim()
         self._looks = _looks()
 
 
@@ -48,8 +47,12 @@ def settle() -> None:
     gc.enable()
 
 
-def trim() -> None:
-    """Give what was freed back to the system, where the C library can: some 10 MB after a start, in 4 ms."""
+def started() -> None:
+    """All is there that stays: take it out of sight, and give what was freed back to the system, where the C library can.
+
+    That is some 10 MB, in 4 ms.
+    """
+    gc.freeze()
     give_back = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if give_back is not None:
         give_back(0)

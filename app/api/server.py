@@ -104,7 +104,7 @@ class Server(uvicorn.Server):
         """Listen, and say so."""
         await super().startup(sockets=sockets)
         if self.started:
-            garbage.trim()
+            garbage.started()
             self._on_listening()
 
     async def on_tick(self, counter: int) -> bool:

@@ -77,7 +77,7 @@ def test_memory_that_was_freed_goes_back_to_the_system() -> None:
         last = [bytes(4000) for _ in range(10)]  # at the end of the heap, so that what stands before it can't just be cut off
         del kept
         before = pages() if can else 0
-        garbage.trim()
+        garbage.started()
         print(not can or pages() < before / 2)
         """
     )

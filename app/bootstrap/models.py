@@ -80,7 +80,7 @@ class CataloguedModels:
 
     async def aclose(self) -> None:
         """Close every backend, in bounded time; there are no models after it."""
-        if self._warming is not None:
+        if self._warming is not None and not self._warming.done():
             self._warming.cancel()
             await asyncio.gather(self._warming, return_exceptions=True)
         if self._fleet is not None:

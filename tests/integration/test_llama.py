@@ -238,8 +238,16 @@ def test_sixteen_clients_at_once_have_the_answers_that_each_has_alone(way: Way) 
     async def scenario(backend: Backend) -> None:
         alone = [(await ask(backend, request(question))).text for question in _QUESTIONS]
         assert len(set(alone)) == len(_QUESTIONS)
-        together = await asyncio.gather(*(ask(backend, request(question)) for question in _QUESTIONS))
-        assert [told.text for told in together] == alone
+        together = await asyncio.gather(*(asked(backend, question) for question in _QUESTIONS))
+        assert together == alone
+
+    async def asked(backend: Backend, question: str) -> str:
+        try:
+            return (await ask(backend, request(question))).text
+        except (
+            ModelDownError
+        ):  # a busy server closes connections that are kept: what composes backends asks again, and so here
+            return (await ask(backend, request(question))).text
 
     played(way, scenario)
 

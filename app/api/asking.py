@@ -65,23 +65,23 @@ class Asking:
         """All events, this one and those that follow, as clients see them. Raises as `whole`."""
         event = first
         async with contextlib.aclosing(self._events):
-            while event is not None:
-                if isinstance(event, Sources):
-                    yield "sources", represent.sources(event)
-                elif isinstance(event, Provisional):
-                    yield "delta", {"text": event.text, "provisional": True}
-                elif isinstance(event, Reset):
-                    yield "reset", {"reason": event.reason}
-                elif isinstance(event, Sentences):
-                    for number, each in enumerate(event.said):
-                        yield "sentence", represent.said(each)
-                        if number == 0:  # the first is on its way when the consumer comes back for more
-                            spent = time.perf_counter() - event.known_at
-                            self._house.metrics.stage("ask.to_wire", spent, 1)
-                else:
-                    yield "answer", self.represented(event)
-                event = await self._next()
-        self._waits.close()
+            with contextlib.closing(self._waits):
+                while event is not None:
+                    if isinstance(event, Sources):
+                        yield "sources", represent.sources(event)
+                    elif isinstance(event, Provisional):
+                        yield "delta", {"text": event.text, "provisional": True}
+                    elif isinstance(event, Reset):
+                        yield "reset", {"reason": event.reason}
+                    elif isinstance(event, Sentences):
+                        for number, each in enumerate(event.said):
+                            yield "sentence", represent.said(each)
+                            if number == 0:  # the first is on its way when the consumer comes back for more
+                                spent = time.perf_counter() - event.known_at
+                                self._house.metrics.stage("ask.to_wire", spent, 1)
+                    else:
+                        yield "answer", self.represented(event)
+                    event = await self._next()
 
     def represented(self, event: Answered) -> dict[str, Any]:
         """An answer as its client sees it."""

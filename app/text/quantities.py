@@ -317,11 +317,9 @@ class _Reader:
             return 0
         number = self._numbers.popleft()
         digits = "".join(filter(str.isdecimal, self._text[number.start : number.end]))
-        self._scales.append(1.0)
-        self._quantities.append(Quantity(number.start, number.end, values=(float(digits[-_EXACT_DIGITS:]),), unit=""))
         while at < len(self._tokens) and self._tokens[at].start < number.end:
             at += 1
-        return at
+        return self._keep(Quantity(number.start, number.end, values=(float(digits[-_EXACT_DIGITS:]),), unit=""), at)
 
     def _ranges(self) -> None:
         """Give the first number of `5 to 10 million km` what is said of both, and that of a score the second one."""
@@ -529,7 +527,6 @@ class _Reader:
         sign, bullet = self._minus(at), self._bullet(at)
         money = _CURRENCIES.get(self._word(at - 1), "")
         scale, after = self._scale(after, short=bool(money))
-        self._scales.append(scale)
         if ordinal and self._word(after) == "quarter":
             unit, after = "quarter", after + 1
         else:
@@ -540,19 +537,17 @@ class _Reader:
             values, after = tuple(-value for value in values), after + 2
         if sign:
             values = (*(values if bullet else ()), *(-value for value in values))
-        self._quantities.append(
-            Quantity(
-                start=self._tokens[at - (sign or (money != "" and self._word(at - 1).isalpha()))].start,
-                end=self._tokens[after - 1].end,
-                values=tuple(value * scale for value in values),
-                unit=money or unit,
-                ordinal=ordinal,
-                hedged=bool({self._word(at - 1), self._word(at - 2)} & _HEDGES),
-                weak=weak and scale == 1 and not unit,
-                per=self._per(at, after),
-            )
+        found = Quantity(
+            start=self._tokens[at - (sign or (money != "" and self._word(at - 1).isalpha()))].start,
+            end=self._tokens[after - 1].end,
+            values=tuple(value * scale for value in values),
+            unit=money or unit,
+            ordinal=ordinal,
+            hedged=bool({self._word(at - 1), self._word(at - 2)} & _HEDGES),
+            weak=weak and scale == 1 and not unit,
+            per=self._per(at, after),
         )
-        return after
+        return self._keep(found, after, scale=scale)
 
     def _numeral(self, at: int) -> tuple[tuple[float, ...], int]:
         """The values of `1,200`, `1½`, `1 1/4` and `3/4`, and the place behind."""
@@ -664,8 +659,8 @@ class _Reader:
             return dotted[0], at + 3 + (dotted[3] == "." and self._joined(at + 3))
         return "", at
 
-    def _keep(self, found: Quantity, after: int) -> int:
-        self._scales.append(1.0)
+    def _keep(self, found: Quantity, after: int, *, scale: float = 1.0) -> int:
+        self._scales.append(scale)
         self._quantities.append(found)
         return after
 

@@ -133,27 +133,26 @@ class LangChainBackend:
         clock = asyncio.get_running_loop().time
         end = clock() + self._endpoint.first_token_seconds
         failure: Exception | None = None
-        waits = Waits()
-        while failure is None:
-            _heard.set(heard)
-            try:
-                piece = await waits.until(end, anext(pieces, None))
-                if piece is None:
+        with contextlib.closing(Waits()) as waits:  # also where whoever listens leaves
+            while failure is None:
+                _heard.set(heard)
+                try:
+                    piece = await waits.until(end, anext(pieces, None))
+                    if piece is None:
+                        break
+                    self._note(piece, heard)
+                except TimeUpError:
+                    failure = self._too_late(heard)
                     break
-                self._note(piece, heard)
-            except TimeUpError:
-                failure = self._too_late(heard)
-                break
-            except Exception as error:  # noqa: BLE001 - each library has its own; they are told apart below
-                failure = error
-                break
-            if piece.text:
-                yield Delta(text=piece.text)
-            if heard.reason is not None:
-                end = clock() + min(_TAIL_SECONDS, self._endpoint.idle_seconds)
-            elif piece.text or piece.is_thought:
-                end = clock() + self._endpoint.idle_seconds
-        waits.close()
+                except Exception as error:  # noqa: BLE001 - each library has its own; they are told apart below
+                    failure = error
+                    break
+                if piece.text:
+                    yield Delta(text=piece.text)
+                if heard.reason is not None:
+                    end = clock() + min(_TAIL_SECONDS, self._endpoint.idle_seconds)
+                elif piece.text or piece.is_thought:
+                    end = clock() + self._endpoint.idle_seconds
         # Outside of `except`, so that the library's own error, which may quote key and prompt, is not chained.
         yield self._finished(failure, heard)
 
